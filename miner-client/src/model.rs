@@ -1,0 +1,370 @@
+//! A model's folder, checked before anything in it is used.
+//!
+//! `SHA256SUMS`, in `sha256sum`'s format, names every file with its hash; the BLAKE2b-256 hash of `SHA256SUMS` itself is the *manifest* under which the
+//! chain knows the model. So one hash on chain fixes every byte that is run, and `sha256sum -c SHA256SUMS` checks it by hand.
+
+use std::{
+	collections::BTreeMap,
+	fs,
+	io::Read,
+	path::{Component, Path, PathBuf},
+};
+
+use cuckoo_primitives::ModelKind;
+use sha2::{Digest, Sha256};
+use sp_core::{hashing::blake2_256, H256};
+
+/// The file that names all others.
+pub const SUMS: &str = "SHA256SUMS";
+/// The largest `SHA256SUMS`: some ten thousand files.
+const MAX_SUMS_BYTES: u64 = 1 << 20;
+/// Endings of files that hold graphs or weights; none of these may lie beside the listed ones, where an ONNX file could refer to it.
+const WEIGHTS: [&str; 5] = [".onnx", ".onnx_data", ".data", ".bin", ".pb"];
+/// What a text-to-image model consists of.
+const TEXT_TO_IMAGE: [&str; 6] = [
+	"tokenizer/vocab.json",
+	"tokenizer/merges.txt",
+	"text_encoder/model.onnx",
+	"unet/model.onnx",
+	"vae_decoder/model.onnx",
+	"scheduler/scheduler_config.json",
+];
+/// What a tensor model consists of.
+const TENSOR: [&str; 1] = ["model.onnx"];
+
+/// Why a folder is not the model it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+	/// There is no usable `SHA256SUMS`.
+	#[error("{}: {reason}; a model's folder needs it: in the folder, run `find . -type f ! -name SHA256SUMS -printf '%P\\0' | sort -z | xargs -0 sha256sum > SHA256SUMS`", .path.display())]
+	NoSums {
+		/// Where it should be.
+		path: PathBuf,
+		/// What is wrong.
+		reason: String,
+	},
+	/// A line of `SHA256SUMS` is not `<hash>  <path>`.
+	#[error("SHA256SUMS line {line}: expected 64 hex digits, two spaces and a path, each path once, found {found:?}")]
+	BadLine {
+		/// Its number, from 1.
+		line: usize,
+		/// What it says.
+		found: String,
+	},
+	/// A listed path leads out of the folder.
+	#[error("SHA256SUMS lists {path:?}, which is not inside the model's folder")]
+	Outside {
+		/// The path as listed.
+		path: String,
+	},
+	/// A listed file cannot be read.
+	#[error("{file}: listed in SHA256SUMS but cannot be read: {reason}")]
+	Unreadable {
+		/// The file.
+		file: String,
+		/// Why.
+		reason: String,
+	},
+	/// A file's bytes are not the listed ones.
+	#[error("{file}: SHA-256 is {found}, SHA256SUMS says {expected}; fetch the file again")]
+	WrongHash {
+		/// The file.
+		file: String,
+		/// The listed hash.
+		expected: String,
+		/// The file's hash.
+		found: String,
+	},
+	/// A file with a graph or weights is not listed.
+	#[error("{file}: not listed in SHA256SUMS, so nobody vouches for it; remove it")]
+	Unlisted {
+		/// The file.
+		file: String,
+	},
+	/// The folder lacks a file that its kind needs.
+	#[error("{file}: a model of kind {kind:?} needs it, SHA256SUMS does not list it")]
+	Lacking {
+		/// The file.
+		file: &'static str,
+		/// The model's kind.
+		kind: ModelKind,
+	},
+	/// The folder is a good model, but another one.
+	#[error("the folder's manifest is {found:?}, expected {expected:?}: these are not the model's files")]
+	WrongManifest {
+		/// The manifest on chain.
+		expected: H256,
+		/// The folder's.
+		found: H256,
+	},
+}
+
+/// A model's folder, every listed file of which has the listed hash.
+#[derive(Clone, Debug)]
+pub struct Model {
+	dir: PathBuf,
+	manifest: H256,
+	files: BTreeMap<String, PathBuf>,
+}
+
+impl Model {
+	/// Reads `SHA256SUMS` and hashes every file it lists.
+	pub fn verify(dir: &Path) -> Result<Self, ModelError> {
+		let path = dir.join(SUMS);
+		let no_sums = |reason: String| ModelError::NoSums { path: path.clone(), reason };
+		let root = dir.canonicalize().map_err(|e| no_sums(e.to_string()))?;
+		let size = fs::metadata(&path).map_err(|e| no_sums(e.to_string()))?.len();
+		if size > MAX_SUMS_BYTES {
+			return Err(no_sums(format!("{size} bytes, more than {MAX_SUMS_BYTES}")));
+		}
+		let sums = fs::read(&path).map_err(|e| no_sums(e.to_string()))?;
+		let text = std::str::from_utf8(&sums).map_err(|e| no_sums(e.to_string()))?;
+		let listed = parse(text)?;
+		if listed.is_empty() {
+			return Err(no_sums("lists no file".into()));
+		}
+		let mut files = BTreeMap::new();
+		for (file, expected) in listed {
+			let path = inside(&root, &file)?;
+			let found = sha256(&path)
+				.map_err(|e| ModelError::Unreadable { file: file.clone(), reason: e.to_string() })?;
+			if found != expected {
+				return Err(ModelError::WrongHash { file, expected, found });
+			}
+			tracing::debug!(%file, "hash is right");
+			files.insert(file, path);
+		}
+		refuse_unlisted(&root, &root, &files)?;
+		Ok(Self { dir: root, manifest: blake2_256(&sums).into(), files })
+	}
+
+	/// The folder.
+	pub fn dir(&self) -> &Path {
+		&self.dir
+	}
+
+	/// The hash under which the chain knows this model.
+	pub fn manifest(&self) -> H256 {
+		self.manifest
+	}
+
+	/// Fails if this is not the model with that manifest.
+	pub fn expect(&self, manifest: H256) -> Result<(), ModelError> {
+		if self.manifest == manifest {
+			return Ok(());
+		}
+		Err(ModelError::WrongManifest { expected: manifest, found: self.manifest })
+	}
+
+	/// What the listed files make it.
+	pub fn kind(&self) -> ModelKind {
+		if self.files.contains_key("unet/model.onnx") {
+			ModelKind::TextToImage
+		} else {
+			ModelKind::Tensor
+		}
+	}
+
+	/// Fails if a file that this kind of model needs is not listed.
+	pub fn complete(&self, kind: ModelKind) -> Result<(), ModelError> {
+		let needed: &[&'static str] = match kind {
+			ModelKind::TextToImage => &TEXT_TO_IMAGE,
+			ModelKind::Tensor => &TENSOR,
+		};
+		match needed.iter().find(|file| !self.files.contains_key(**file)) {
+			Some(file) => Err(ModelError::Lacking { file: *file, kind }),
+			None => Ok(()),
+		}
+	}
+
+	/// Where a listed file is. What is not listed is not there for anybody.
+	pub fn file(&self, name: &str) -> Option<&Path> {
+		self.files.get(name).map(PathBuf::as_path)
+	}
+
+	/// A listed text file's contents.
+	pub fn text(&self, name: &str) -> Option<std::io::Result<String>> {
+		self.file(name).map(fs::read_to_string)
+	}
+}
+
+/// The listed paths, without a leading `./`, and their hashes.
+fn parse(sums: &str) -> Result<BTreeMap<String, String>, ModelError> {
+	let mut listed = BTreeMap::new();
+	for (at, line) in sums.lines().enumerate() {
+		let bad = || ModelError::BadLine { line: at + 1, found: line.chars().take(200).collect() };
+		let (hash, path) = line.split_at_checked(64).ok_or_else(bad)?;
+		let path = path.strip_prefix("  ").or_else(|| path.strip_prefix(" *")).ok_or_else(bad)?;
+		let path = path.strip_prefix("./").unwrap_or(path);
+		if path.is_empty() || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+			return Err(bad());
+		}
+		if listed.insert(path.to_string(), hash.to_ascii_lowercase()).is_some() {
+			return Err(bad());
+		}
+	}
+	Ok(listed)
+}
+
+/// The listed file's real path, if that is inside the folder.
+fn inside(root: &Path, listed: &str) -> Result<PathBuf, ModelError> {
+	let outside = || ModelError::Outside { path: listed.to_string() };
+	if !Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
+		return Err(outside());
+	}
+	let path = root.join(listed).canonicalize().map_err(|e| ModelError::Unreadable {
+		file: listed.to_string(),
+		reason: e.to_string(),
+	})?;
+	// A symbolic link may lead anywhere.
+	if path.starts_with(root) {
+		Ok(path)
+	} else {
+		Err(outside())
+	}
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+	let mut file = fs::File::open(path)?;
+	let mut hash = Sha256::new();
+	let mut buffer = vec![0; 1 << 20];
+	loop {
+		match file.read(&mut buffer)? {
+			0 => return Ok(hex::encode(hash.finalize())),
+			read => hash.update(&buffer[..read]),
+		}
+	}
+}
+
+fn refuse_unlisted(
+	root: &Path,
+	dir: &Path,
+	listed: &BTreeMap<String, PathBuf>,
+) -> Result<(), ModelError> {
+	let unreadable = |error: std::io::Error| ModelError::Unreadable {
+		file: dir.display().to_string(),
+		reason: error.to_string(),
+	};
+	for entry in fs::read_dir(dir).map_err(unreadable)? {
+		let entry = entry.map_err(unreadable)?;
+		let path = entry.path();
+		// Not through a link: what it leads to is not in the folder.
+		if entry.file_type().map_err(unreadable)?.is_dir() {
+			refuse_unlisted(root, &path, listed)?;
+			continue;
+		}
+		let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+		let weights = WEIGHTS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
+		if weights && !listed.contains_key(&name) {
+			return Err(ModelError::Unlisted { file: name });
+		}
+	}
+	Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+	use super::*;
+
+	/// Writes the files and a `SHA256SUMS` of them.
+	pub(crate) fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+		let dir = tempfile::tempdir().unwrap();
+		let mut sums = String::new();
+		for (name, bytes) in files {
+			let path = dir.path().join(name);
+			fs::create_dir_all(path.parent().unwrap()).unwrap();
+			fs::write(path, bytes).unwrap();
+			sums += &format!("{}  {name}\n", hex::encode(Sha256::digest(bytes)));
+		}
+		fs::write(dir.path().join(SUMS), sums).unwrap();
+		dir
+	}
+
+	fn list(dir: &Path, path: &str, bytes: &[u8]) {
+		let mut sums = fs::read_to_string(dir.join(SUMS)).unwrap();
+		sums += &format!("{}  {path}\n", hex::encode(Sha256::digest(bytes)));
+		fs::write(dir.join(SUMS), sums).unwrap();
+	}
+
+	#[test]
+	fn a_good_folder_has_the_manifest_of_its_sums() {
+		let dir = folder(&[("model.onnx", b"graph"), ("notes/README.md", b"hello")]);
+		fs::write(dir.path().join("unlisted.txt"), b"harmless").unwrap();
+		let model = Model::verify(dir.path()).unwrap();
+		let sums = fs::read(dir.path().join(SUMS)).unwrap();
+		assert_eq!(model.manifest(), H256::from(blake2_256(&sums)));
+		assert_eq!(model.kind(), ModelKind::Tensor);
+		model.complete(ModelKind::Tensor).unwrap();
+		let lacking = model.complete(ModelKind::TextToImage).unwrap_err().to_string();
+		assert!(lacking.contains("tokenizer/vocab.json"), "{lacking}");
+		assert!(model.file("model.onnx").is_some() && model.file("unlisted.txt").is_none());
+		model.expect(model.manifest()).unwrap();
+		let other = model.expect(H256::repeat_byte(7)).unwrap_err().to_string();
+		assert!(other.contains("0x0707"), "{other}");
+	}
+
+	#[test]
+	fn a_changed_byte_names_file_and_both_hashes() {
+		let dir = folder(&[("model.onnx", b"graph")]);
+		fs::write(dir.path().join("model.onnx"), b"grapH").unwrap();
+		let error = Model::verify(dir.path()).unwrap_err().to_string();
+		for part in ["model.onnx", &hex::encode(Sha256::digest(b"graph")), &hex::encode(Sha256::digest(b"grapH"))] {
+			assert!(error.contains(part), "{error} lacks {part}");
+		}
+	}
+
+	#[test]
+	fn a_missing_file_is_named() {
+		let dir = folder(&[("model.onnx", b"graph"), ("unet/model.onnx", b"unet")]);
+		fs::remove_file(dir.path().join("unet/model.onnx")).unwrap();
+		let error = Model::verify(dir.path()).unwrap_err();
+		assert!(matches!(&error, ModelError::Unreadable { file, .. } if file == "unet/model.onnx"));
+		fs::remove_file(dir.path().join(SUMS)).unwrap();
+		assert!(matches!(Model::verify(dir.path()), Err(ModelError::NoSums { .. })));
+	}
+
+	#[test]
+	fn unlisted_graphs_and_weights_are_refused() {
+		for extra in ["extra.onnx", "unet/weights.pb", "model.onnx_data", "UNET.ONNX"] {
+			let dir = folder(&[("model.onnx", b"graph"), ("unet/config.json", b"{}")]);
+			fs::write(dir.path().join(extra), b"?").unwrap();
+			let error = Model::verify(dir.path()).unwrap_err();
+			assert!(matches!(&error, ModelError::Unlisted { file } if file == extra), "{error}");
+		}
+	}
+
+	#[test]
+	fn no_path_leaves_the_folder() {
+		let elsewhere = tempfile::NamedTempFile::new().unwrap();
+		let absolute = elsewhere.path().to_str().unwrap();
+		for path in ["../model.onnx", "unet/../../x", absolute] {
+			let dir = folder(&[("model.onnx", b"graph")]);
+			list(dir.path(), path, b"");
+			let error = Model::verify(dir.path()).unwrap_err();
+			assert!(matches!(error, ModelError::Outside { .. }), "{path}: {error}");
+		}
+		let dir = folder(&[("model.onnx", b"graph")]);
+		std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("config.json")).unwrap();
+		list(dir.path(), "config.json", b"");
+		assert!(matches!(Model::verify(dir.path()), Err(ModelError::Outside { .. })));
+	}
+
+	#[test]
+	fn every_line_is_understood_or_refused() {
+		let hash = "a".repeat(64);
+		let good = format!("{hash}  ./a b.json\n{hash} *c\n");
+		assert_eq!(parse(&good).unwrap().into_keys().collect::<Vec<_>>(), ["a b.json", "c"]);
+		for bad in [
+			"".to_string() + "\n",
+			"abc  file".into(),
+			format!("{hash} file"),
+			format!("{hash}  "),
+			format!("{}g  file", &hash[1..]),
+			format!("{hash}  file\n{hash}  ./file"),
+			format!("\\{hash}  new\\nline"),
+			"é".repeat(40),
+		] {
+			assert!(matches!(parse(&bad), Err(ModelError::BadLine { .. })), "{bad:?}");
+		}
+	}
+}

@@ -1,0 +1,159 @@
+//! Any single ONNX file: named tensors in, named tensors out.
+
+use anyhow::{Context, Result};
+
+use super::{Output, Watch};
+use crate::{
+	job::JobError,
+	model::Model,
+	runtime::Runtime,
+	session::{Port, Session},
+	tensors::{self, Tensor},
+};
+
+/// An opened model of kind [`Tensor`](cuckoo_primitives::ModelKind::Tensor).
+pub struct TensorModel {
+	session: Session,
+}
+
+impl TensorModel {
+	/// Opens `model.onnx`.
+	pub fn open(runtime: &Runtime, model: &Model) -> Result<Self> {
+		let file = model.file("model.onnx").context("model.onnx is missing")?;
+		Ok(Self { session: Session::open(runtime, file)? })
+	}
+
+	/// Runs a safetensors file of the named inputs. All outputs become the result, their values in the file's order.
+	pub fn run(&self, input: &[u8], watch: &mut dyn Watch) -> Result<Output, JobError> {
+		let inputs = inputs(self.session.inputs(), input).map_err(JobError::Input)?;
+		let found = self.session.run(inputs)?;
+		let names = self.session.outputs().iter().map(|port| port.name.as_str());
+		let named: Vec<(&str, &Tensor)> = names.zip(&found).collect();
+		for (name, tensor) in &named {
+			watch.tensor(name, tensor);
+		}
+		let values = named.iter().flat_map(|(_, tensor)| tensor.values()).collect();
+		let blob = tensors::write(named).map_err(|e| JobError::Output(e.to_string()))?;
+		Ok(Output { blob, values })
+	}
+}
+
+/// The model's inputs out of the file, in the model's order: all of them, each as declared, and nothing else.
+fn inputs(ports: &[Port], file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
+	let mut tensors = tensors::read(file).map_err(|e| e.to_string())?;
+	let mut inputs = Vec::with_capacity(ports.len());
+	for port in ports {
+		let tensor = tensors.remove(&port.name).ok_or_else(|| format!("it lacks {port}"))?;
+		port.check(&tensor)?;
+		inputs.push((port.name.clone(), tensor));
+	}
+	match tensors.keys().next() {
+		Some(other) => Err(format!("the model has no input `{other}`")),
+		None => Ok(inputs),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::{
+		job::compute,
+		model::tests::folder,
+		pipeline::{Pipeline, Unwatched},
+		runtime,
+		tensors::{Data, Dtype},
+	};
+
+	fn ports() -> Vec<Port> {
+		let port = |name: &str, dtype, shape: &[Option<usize>]| Port {
+			name: name.into(),
+			dtype,
+			shape: shape.to_vec(),
+		};
+		vec![
+			port("x", Dtype::F32, &[None, Some(2)]),
+			port("ids", Dtype::I64, &[Some(1)]),
+		]
+	}
+
+	fn file(tensors: &[(&str, Tensor)]) -> Vec<u8> {
+		tensors::write(tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap()
+	}
+
+	#[test]
+	fn inputs_are_taken_by_name_in_the_models_order() {
+		let x = Tensor::f32([3, 2], vec![0.0; 6]);
+		let ids = Tensor { shape: vec![1], data: Data::I64(vec![4]) };
+		let found = inputs(&ports(), &file(&[("ids", ids.clone()), ("x", x.clone())])).unwrap();
+		assert_eq!(found, [("x".to_string(), x), ("ids".to_string(), ids)]);
+	}
+
+	#[test]
+	fn wrong_names_shapes_and_types_are_named() {
+		let x = || ("x", Tensor::f32([1, 2], vec![0.0; 2]));
+		let ids = || ("ids", Tensor { shape: vec![1], data: Data::I64(vec![4]) });
+		let words = ("ids", Tensor { shape: vec![1], data: Data::I32(vec![4]) });
+		for (tensors, part) in [
+			(vec![x()], "lacks `ids` i64[1]"),
+			(vec![x(), ids(), ("y", x().1)], "no input `y`"),
+			(vec![x(), words], "takes `ids` i64[1], got i32[1]"),
+			(vec![("x", Tensor::f32([1, 3], vec![0.0; 3])), ids()], "`x` f32[?, 2], got f32[1, 3]"),
+			(vec![("x", Tensor::f32([2], vec![0.0; 2])), ids()], "`x` f32[?, 2], got f32[2]"),
+		] {
+			let error = inputs(&ports(), &file(&tensors)).unwrap_err();
+			assert!(error.contains(part), "{error} lacks {part}");
+		}
+		assert!(inputs(&ports(), b"{}").unwrap_err().contains("safetensors"));
+	}
+
+	/// y = x + x for a float vector of 3, as the bytes of an ONNX file: protobuf written by hand, so that the test needs no other tool.
+	fn doubling_model() -> Vec<u8> {
+		fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+			[&[(number << 3) | 2, bytes.len() as u8][..], bytes].concat()
+		}
+		let dim = field(1, &[1 << 3, 3]);
+		let tensor_type = [vec![1 << 3, 1], field(2, &dim)].concat();
+		let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor_type))].concat();
+		let node = [field(1, b"x"), field(1, b"x"), field(2, b"y"), field(4, b"Add")].concat();
+		let graph =
+			[field(1, &node), field(2, b"double"), field(11, &value(b"x")), field(12, &value(b"y"))]
+				.concat();
+		let opset = [field(1, b""), vec![2 << 3, 13]].concat();
+		[vec![1 << 3, 8], field(7, &graph), field(8, &opset)].concat()
+	}
+
+	#[test]
+	fn a_real_model_gives_the_same_bytes_each_time() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let dir = folder(&[("model.onnx", &doubling_model())]);
+		let model = Model::verify(dir.path()).unwrap();
+		let pipeline = Pipeline::open(runtime, &model, model.kind()).unwrap();
+		let input = file(&[("x", Tensor::f32([3], vec![1.0, -0.5, 1e-3]))]);
+		let run = |task| compute(&pipeline, task, 0, &input, &mut Unwatched).unwrap();
+		let (first, again) = (run(1), run(1));
+		assert_eq!((first.hash, first.sketch), (again.hash, again.sketch));
+		let found = tensors::read(&first.output).unwrap();
+		assert_eq!(found["y"], Tensor::f32([3], vec![2.0, -1.0, 2e-3]));
+		assert_ne!(first.sketch, run(2).sketch, "a task's sketch is its own");
+	}
+
+	#[test]
+	fn what_is_not_finite_is_no_result() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let dir = folder(&[("model.onnx", &doubling_model())]);
+		let model = Model::verify(dir.path()).unwrap();
+		let pipeline = Pipeline::open(runtime, &model, model.kind()).unwrap();
+		let input = file(&[("x", Tensor::f32([3], vec![f32::MAX, 0.0, 0.0]))]);
+		let error = compute(&pipeline, 1, 0, &input, &mut Unwatched).unwrap_err();
+		assert!(matches!(error, JobError::Output(_)), "{error}");
+	}
+
+	#[test]
+	fn a_file_that_is_no_model_is_named() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let dir = folder(&[("model.onnx", b"not an ONNX file")]);
+		let model = Model::verify(dir.path()).unwrap();
+		let error = Pipeline::open(runtime, &model, model.kind()).err().unwrap();
+		assert!(format!("{error:#}").contains("model.onnx"), "{error:#}");
+	}
+}

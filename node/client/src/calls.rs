@@ -1,0 +1,245 @@
+//! The chain's calls, one function each.
+//!
+//! Arguments are matched with the chain's by name when the call is signed, so a renamed or missing one is an error and never a different call.
+
+use cuckoo_primitives::{
+	commitment::Salt, views::IntroView, Balance, BlockNumber, ModelId, ModelKind, Role, TaskId,
+};
+use sp_core::{crypto::AccountId32, H256};
+use subxt::{dynamic::Value, ext::scale_value::Composite, tx::DynamicPayload};
+
+/// A call, ready for [`Signer::submit`](crate::Signer::submit).
+pub type Call = DynamicPayload<Composite<()>>;
+
+/// The result behind a commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reveal {
+	/// The task.
+	pub task: TaskId,
+	/// The Merkle root over its outputs.
+	pub output_root: H256,
+	/// What the commitment was salted with.
+	pub salt: Salt,
+}
+
+fn call<const N: usize>(pallet: &str, name: &str, arguments: [(&str, Value); N]) -> Call {
+	subxt::dynamic::tx(pallet, name, Composite::named(arguments))
+}
+
+fn bytes(bytes: impl AsRef<[u8]>) -> Value {
+	Value::from_bytes(bytes)
+}
+
+fn number(number: impl Into<u128>) -> Value {
+	Value::u128(number.into())
+}
+
+/// A variant without fields. `Debug` names it as the chain does: both come from the same enum.
+fn variant(variant: impl std::fmt::Debug) -> Value {
+	Value::unnamed_variant(format!("{variant:?}"), [])
+}
+
+fn intro_value(intro: &IntroView) -> Value {
+	Value::named_composite([
+		("name", bytes(&intro.name)),
+		("description", bytes(&intro.description)),
+		("website", bytes(&intro.website)),
+		("location", bytes(&intro.location)),
+		("hardware", bytes(&intro.hardware)),
+		("endpoint", bytes(&intro.endpoint)),
+	])
+}
+
+/// Registers the signer's pool with its bond. `commission` is in parts per billion.
+pub fn register(
+	role: Role,
+	operator: &AccountId32,
+	intro: &IntroView,
+	commission: u32,
+	bond: Balance,
+) -> Call {
+	let arguments = [
+		("role", variant(role)),
+		("operator", bytes(operator)),
+		("intro", intro_value(intro)),
+		("commission", number(commission)),
+		("bond", number(bond)),
+	];
+	call("Stake", "register", arguments)
+}
+
+/// Votes on a pool.
+pub fn vote(owner: &AccountId32, amount: Balance) -> Call {
+	call("Stake", "vote", [("owner", bytes(owner)), ("amount", number(amount))])
+}
+
+/// Takes part of a vote back: it can be withdrawn after unbonding.
+pub fn unvote(owner: &AccountId32, amount: Balance) -> Call {
+	call("Stake", "unvote", [("owner", bytes(owner)), ("amount", number(amount))])
+}
+
+/// Withdraws what has unbonded from a pool.
+pub fn withdraw(owner: &AccountId32) -> Call {
+	call("Stake", "withdraw", [("owner", bytes(owner))])
+}
+
+/// Withdraws what somebody else has unbonded from a pool, to them.
+pub fn withdraw_for(who: &AccountId32, owner: &AccountId32) -> Call {
+	call("Stake", "withdraw_for", [("who", bytes(who)), ("owner", bytes(owner))])
+}
+
+/// Replaces the operator account of the signer's pool.
+pub fn set_operator(operator: &AccountId32) -> Call {
+	call("Stake", "set_operator", [("operator", bytes(operator))])
+}
+
+/// Replaces the introduction of the signer's pool.
+pub fn set_intro(intro: &IntroView) -> Call {
+	call("Stake", "set_intro", [("intro", intro_value(intro))])
+}
+
+/// Takes the signer's pool out of every draw.
+pub fn chill() -> Call {
+	call("Stake", "chill", [])
+}
+
+/// Closes the signer's pool.
+pub fn unregister() -> Call {
+	call("Stake", "unregister", [])
+}
+
+/// Registers a model.
+pub fn register_model(
+	name: &str,
+	kind: ModelKind,
+	manifest: H256,
+	min_fee: Balance,
+	work_window: BlockNumber,
+) -> Call {
+	let arguments = [
+		("name", bytes(name)),
+		("kind", variant(kind)),
+		("manifest", bytes(manifest)),
+		("min_fee", number(min_fee)),
+		("work_window", number(work_window)),
+	];
+	call("Models", "register", arguments)
+}
+
+/// Stops new tasks for a model.
+pub fn suspend_model(model: ModelId) -> Call {
+	call("Models", "suspend", [("model", number(model))])
+}
+
+/// Removes a model.
+pub fn retire_model(model: ModelId) -> Call {
+	call("Models", "retire", [("model", number(model))])
+}
+
+/// Posts a task; its fee is held. `max_wait` is in blocks.
+pub fn post(
+	model: ModelId,
+	input_root: H256,
+	items: u32,
+	fee: Balance,
+	max_wait: BlockNumber,
+) -> Call {
+	let arguments = [
+		("model", number(model)),
+		("input_root", bytes(input_root)),
+		("items", number(items)),
+		("fee", number(fee)),
+		("max_wait", number(max_wait)),
+	];
+	call("Tasks", "post", arguments)
+}
+
+/// Takes back a task that no miner was drawn for yet.
+pub fn cancel(task: TaskId) -> Call {
+	call("Tasks", "cancel", [("task", number(task))])
+}
+
+/// Offers to run these models, `slots` tasks at a time.
+pub fn go_online(models: &[ModelId], slots: u32) -> Call {
+	let models = Value::unnamed_composite(models.iter().map(|model| number(*model)));
+	call("Tasks", "go_online", [("models", models), ("slots", number(slots))])
+}
+
+/// Takes no more tasks.
+pub fn go_offline() -> Call {
+	call("Tasks", "go_offline", [])
+}
+
+/// Commits to the results of tasks.
+pub fn commit(commitments: &[(TaskId, H256)]) -> Call {
+	let commitments = commitments
+		.iter()
+		.map(|(task, commitment)| Value::unnamed_composite([number(*task), bytes(commitment)]));
+	call("Tasks", "commit", [("commitments", Value::unnamed_composite(commitments))])
+}
+
+/// Shows the results behind commitments.
+pub fn reveal(reveals: &[Reveal]) -> Call {
+	let reveals = reveals.iter().map(|reveal| {
+		Value::named_composite([
+			("task", number(reveal.task)),
+			("output_root", bytes(reveal.output_root)),
+			("salt", bytes(reveal.salt)),
+		])
+	});
+	call("Tasks", "reveal", [("reveals", Value::unnamed_composite(reveals))])
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// `Pallet.call(argument, …)`.
+	fn signature(call: &Call) -> String {
+		let Composite::Named(arguments) = call.call_data() else {
+			panic!("arguments go by name");
+		};
+		let names: Vec<_> = arguments.iter().map(|(name, _)| name.as_str()).collect();
+		format!("{}.{}({})", call.pallet_name(), call.call_name(), names.join(", "))
+	}
+
+	#[test]
+	fn calls_have_the_names_of_the_chain() {
+		let (who, hash) = (AccountId32::new([7; 32]), H256::repeat_byte(9));
+		let intro = IntroView::default();
+		let calls = [
+			(
+				register(Role::Miner, &who, &intro, 0, 1),
+				"Stake.register(role, operator, intro, commission, bond)",
+			),
+			(vote(&who, 1), "Stake.vote(owner, amount)"),
+			(withdraw_for(&who, &who), "Stake.withdraw_for(who, owner)"),
+			(chill(), "Stake.chill()"),
+			(
+				register_model("m", ModelKind::Tensor, hash, 1, 1),
+				"Models.register(name, kind, manifest, min_fee, work_window)",
+			),
+			(post(1, hash, 1, 1, 1), "Tasks.post(model, input_root, items, fee, max_wait)"),
+			(go_online(&[1], 1), "Tasks.go_online(models, slots)"),
+			(commit(&[]), "Tasks.commit(commitments)"),
+			(reveal(&[]), "Tasks.reveal(reveals)"),
+		];
+		for (call, expected) in calls {
+			assert_eq!(signature(&call), expected);
+		}
+	}
+
+	#[test]
+	fn values_have_the_shape_of_their_type() {
+		assert_eq!(variant(Role::Coordinator), Value::unnamed_variant("Coordinator", []));
+		assert_eq!(
+			variant(ModelKind::TextToImage),
+			Value::unnamed_variant("TextToImage", [])
+		);
+		let pair = Value::unnamed_composite([number(5u64), bytes([1u8; 32])]);
+		assert_eq!(
+			commit(&[(5, H256::repeat_byte(1))]).call_data(),
+			&Composite::named([("commitments", Value::unnamed_composite([pair]))]),
+		);
+	}
+}

@@ -1,0 +1,556 @@
+//! One request of an application, from its acceptance to what the chain decided: data and rules, no storage and no network.
+//!
+//! Two things are tracked apart, because they come apart: the *state*, which the application waits for, and the *settlement*, which the chain
+//! reaches later. A job is `completed` the moment its miner has uploaded the output, with settlement `pending`.
+//!
+//! The state is sampled from the chain, not told step by step, so any open state may follow any other; what holds is that an ended job stays
+//! ended and that money moves one way.
+
+use std::{
+	fmt,
+	str::FromStr,
+	time::{SystemTime, UNIX_EPOCH},
+};
+
+use cuckoo_primitives::{
+	merkle,
+	views::{TaskPhase, TaskView},
+	Balance, BlockNumber, ModelId, ModelKind, TaskId,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sp_core::{crypto::AccountId32, H256};
+
+/// Seconds of Unix time.
+pub fn unix_now() -> u64 {
+	SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// A job's name: 48 bits of time, so that jobs sort by age, and 80 random bits, so that nobody guesses another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u128);
+
+impl JobId {
+	/// A new id, of now.
+	pub fn random() -> Self {
+		let millis =
+			SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+		Self((millis << 80) | (rand::random::<u128>() >> 48))
+	}
+}
+
+impl fmt::Display for JobId {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(f, "job_{:032x}", self.0)
+	}
+}
+
+impl FromStr for JobId {
+	type Err = &'static str;
+
+	fn from_str(text: &str) -> Result<Self, Self::Err> {
+		text.strip_prefix("job_")
+			.filter(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+			.and_then(|hex| u128::from_str_radix(hex, 16).ok())
+			.map(Self)
+			.ok_or("a job id is \"job_\" and 32 hexadecimal digits")
+	}
+}
+
+impl Serialize for JobId {
+	fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+		to.collect_str(self)
+	}
+}
+
+impl<'de> Deserialize<'de> for JobId {
+	fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+		String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+	}
+}
+
+/// An amount as a decimal string: JSON's numbers end at 2⁵³.
+pub mod planck {
+	use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+	/// Writes the amount.
+	pub fn serialize<S: Serializer>(amount: &u128, to: S) -> Result<S::Ok, S::Error> {
+		to.collect_str(amount)
+	}
+
+	/// Reads the amount.
+	pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+		String::deserialize(from)?.parse().map_err(D::Error::custom)
+	}
+}
+
+/// What the application waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+	/// Accepted: to be posted, or posted and waiting for a miner.
+	Queued,
+	/// A miner was drawn.
+	Assigned,
+	/// The miner has fetched the input.
+	Running,
+	/// The output is here.
+	Completed,
+	/// There will be no output; `error` says why.
+	Failed,
+	/// The task was taken back before a miner was drawn.
+	Cancelled,
+	/// No miner finished the task in time.
+	Expired,
+}
+
+impl JobState {
+	/// Whether nothing more will happen to the output.
+	pub fn is_final(self) -> bool {
+		matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Expired)
+	}
+
+	/// Whether a job in this state may be in `next` when it is looked at again.
+	pub fn may_become(self, next: Self) -> bool {
+		self == next || !self.is_final()
+	}
+
+	/// Its name in answers and metrics.
+	pub fn name(self) -> &'static str {
+		match self {
+			Self::Queued => "queued",
+			Self::Assigned => "assigned",
+			Self::Running => "running",
+			Self::Completed => "completed",
+			Self::Failed => "failed",
+			Self::Cancelled => "cancelled",
+			Self::Expired => "expired",
+		}
+	}
+}
+
+/// What the chain has decided about the fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+	/// Nothing: the task is not on chain.
+	None,
+	/// The fee is held.
+	Pending,
+	/// The miner was paid.
+	Settled,
+	/// A court is open.
+	Disputed,
+	/// Ended without a verdict that this coordinator could see.
+	Void,
+	/// The fee came back.
+	Refunded,
+}
+
+impl Settlement {
+	/// Whether the chain can go from this to `next`. A post can vanish with its block before it is final (`Pending` to `None`), and a paid
+	/// task can still be challenged (`Settled` to `Disputed`).
+	pub fn may_become(self, next: Self) -> bool {
+		use Settlement::*;
+		self == next
+			|| match self {
+				None => matches!(next, Pending | Void),
+				Pending => matches!(next, None | Settled | Disputed | Void | Refunded),
+				Disputed => matches!(next, Settled | Void | Refunded),
+				Settled => next == Disputed,
+				Void | Refunded => false,
+			}
+	}
+}
+
+/// A change of a job that must not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("job {job} cannot go from {from} to {to}")]
+pub struct IllegalChange {
+	job: JobId,
+	from: String,
+	to: String,
+}
+
+/// Why an upload was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryRefused {
+	/// This round, or a later one, has delivered something else.
+	AnotherOutput,
+	/// The job has ended without an output.
+	Ended,
+}
+
+/// What was known just before a post was sent: enough to find out later whether it went in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+	/// Every task up to this one is older than the post.
+	pub floor: Option<TaskId>,
+}
+
+/// What a miner delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+	/// BLAKE2b-256 of its bytes.
+	pub hash: H256,
+	/// The round of the task in which it was delivered.
+	pub round: u32,
+	/// The operator account that delivered it.
+	pub operator: AccountId32,
+}
+
+/// The blocks of the steps that the task has taken; the miner's are of the last round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobBlocks {
+	/// The task was posted.
+	pub posted: Option<BlockNumber>,
+	/// A miner was drawn.
+	pub drawn: Option<BlockNumber>,
+	/// It committed to its result.
+	pub committed: Option<BlockNumber>,
+	/// It showed its result.
+	pub revealed: Option<BlockNumber>,
+	/// It was paid, or the fee came back.
+	pub settled: Option<BlockNumber>,
+}
+
+/// A job as the book keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+	/// Its name.
+	pub id: JobId,
+	/// When it was accepted, in seconds of Unix time.
+	pub created: u64,
+	/// How its model is run.
+	pub kind: ModelKind,
+	/// Its model.
+	pub model: ModelId,
+	/// The name that the application asked for.
+	pub model_name: String,
+	/// The model's files at that time.
+	pub manifest: H256,
+	/// BLAKE2b-256 over route and body of the request: the same idempotency key must come with the same hash.
+	pub request_hash: H256,
+	/// The application's `Idempotency-Key`.
+	pub idempotency_key: Option<String>,
+	/// The seed of a picture.
+	pub seed: Option<u64>,
+	/// BLAKE2b-256 of the input's bytes.
+	pub input: H256,
+	/// The fee offered, in planck.
+	#[serde(with = "planck")]
+	pub fee: Balance,
+	/// How many blocks the task may wait for a miner.
+	pub max_wait: BlockNumber,
+	/// What the application waits for.
+	pub state: JobState,
+	/// What the chain has decided.
+	pub settlement: Settlement,
+	/// Set before the first post leaves, and kept.
+	pub posting: Option<Posting>,
+	/// The task on chain.
+	pub task: Option<TaskId>,
+	/// Which draw of the task is the present one.
+	pub round: u32,
+	/// The owner of the pool of the miner drawn last.
+	pub miner: Option<AccountId32>,
+	/// When it took which step.
+	pub blocks: JobBlocks,
+	/// What was delivered.
+	pub output: Option<Output>,
+	/// Why there is no output, or what went wrong after it.
+	pub error: Option<String>,
+}
+
+impl Job {
+	/// The root that the task is posted with: over its only item.
+	pub fn input_root(&self) -> H256 {
+		merkle::root([merkle::input_leaf(&self.input)])
+	}
+
+	/// Whether the poster has to do something about it.
+	pub fn is_to_post(&self) -> bool {
+		self.settlement == Settlement::None
+			&& (!self.state.is_final() || self.state == JobState::Completed)
+	}
+
+	/// Whether the watcher has to follow its task.
+	pub fn is_to_watch(&self) -> bool {
+		matches!(self.settlement, Settlement::Pending | Settlement::Disputed)
+	}
+
+	/// Whether this job may turn into `next`.
+	pub fn check_change(&self, next: &Job) -> Result<(), IllegalChange> {
+		if self.state.may_become(next.state) && self.settlement.may_become(next.settlement) {
+			return Ok(());
+		}
+		let describe = |job: &Job| format!("{}, settlement {:?}", job.state.name(), job.settlement);
+		Err(IllegalChange { job: self.id, from: describe(self), to: describe(next) })
+	}
+
+	/// Its post is in a block.
+	pub fn posted(&mut self, task: TaskId, block: Option<BlockNumber>) {
+		self.task = Some(task);
+		self.settlement = Settlement::Pending;
+		self.blocks.posted = block;
+	}
+
+	/// The block with its post is no longer part of the chain; whether the post is elsewhere is for the poster to find out.
+	pub fn unposted(&mut self) {
+		self.task = None;
+		self.settlement = Settlement::None;
+		// The block of the lost post stays: nothing is posted again before the chain is well past it.
+		self.blocks = JobBlocks { posted: self.blocks.posted, ..JobBlocks::default() };
+		if !self.state.is_final() {
+			self.state = JobState::Queued;
+		}
+	}
+
+	/// There will be no output.
+	pub fn fail(&mut self, why: impl Into<String>) {
+		self.end(JobState::Failed, why);
+	}
+
+	/// The miner of this round has fetched the input.
+	pub fn fetched(&mut self, round: u32) {
+		if !self.state.is_final() {
+			self.round = round;
+			self.state = JobState::Running;
+		}
+	}
+
+	/// The chain shows the task like this.
+	pub fn follow(&mut self, view: &TaskView) {
+		let redrawn = view.round != self.round;
+		self.round = view.round;
+		self.miner = view.miner.clone();
+		self.blocks = JobBlocks {
+			posted: Some(view.blocks.posted),
+			drawn: view.blocks.drawn,
+			committed: view.blocks.committed,
+			revealed: view.blocks.revealed,
+			settled: view.blocks.ended,
+		};
+		match view.phase {
+			TaskPhase::Queued => self.go_on(JobState::Queued),
+			TaskPhase::Working | TaskPhase::Revealing => {
+				if redrawn || self.state == JobState::Queued {
+					self.go_on(JobState::Assigned);
+				}
+			},
+			TaskPhase::Settled => {
+				self.settlement = Settlement::Settled;
+				self.end(JobState::Failed, "the miner was paid but never delivered the output");
+			},
+			TaskPhase::Expired => {
+				self.settlement = Settlement::Refunded;
+				let why = "no miner finished the task in time; the fee was refunded";
+				self.end(JobState::Expired, why);
+			},
+			TaskPhase::Cancelled => {
+				self.settlement = Settlement::Refunded;
+				let why = "the coordinator took the task back; the fee was refunded";
+				self.end(JobState::Cancelled, why);
+			},
+		}
+	}
+
+	/// A miner with a seat delivers. The same again changes nothing; a later round's output takes the place of an earlier one's.
+	pub fn deliver(&mut self, output: Output) -> Result<(), DeliveryRefused> {
+		match &self.output {
+			Some(held) if held.round == output.round && held.hash == output.hash => return Ok(()),
+			Some(held) if held.round >= output.round => return Err(DeliveryRefused::AnotherOutput),
+			_ => {},
+		}
+		if self.state.is_final() && self.state != JobState::Completed {
+			return Err(DeliveryRefused::Ended);
+		}
+		self.round = output.round;
+		self.output = Some(output);
+		self.state = JobState::Completed;
+		Ok(())
+	}
+
+	fn go_on(&mut self, state: JobState) {
+		if !self.state.is_final() {
+			self.state = state;
+		}
+	}
+
+	/// An output that is here stays here, whatever the chain says later.
+	fn end(&mut self, state: JobState, why: impl Into<String>) {
+		if !self.state.is_final() {
+			self.state = state;
+			self.error = Some(why.into());
+		}
+	}
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+	use super::*;
+	use cuckoo_primitives::views::TaskBlocks;
+
+	pub(crate) fn job() -> Job {
+		Job {
+			id: JobId::random(),
+			created: unix_now(),
+			kind: ModelKind::TextToImage,
+			model: 1,
+			model_name: "shapes".into(),
+			manifest: H256::repeat_byte(1),
+			request_hash: H256::repeat_byte(2),
+			idempotency_key: None,
+			seed: Some(7),
+			input: H256::repeat_byte(3),
+			fee: u128::MAX,
+			max_wait: 100,
+			state: JobState::Queued,
+			settlement: Settlement::None,
+			posting: None,
+			task: None,
+			round: 0,
+			miner: None,
+			blocks: JobBlocks::default(),
+			output: None,
+			error: None,
+		}
+	}
+
+	pub(crate) fn view(job: &Job, task: TaskId, phase: TaskPhase, round: u32) -> TaskView {
+		TaskView {
+			task,
+			model: job.model,
+			coordinator: AccountId32::new([9; 32]),
+			input_root: job.input_root(),
+			items: 1,
+			fee: job.fee,
+			round,
+			phase,
+			miner: Some(AccountId32::new([8; 32])),
+			blocks: TaskBlocks { posted: 10, drawn: Some(12), ..Default::default() },
+			output_root: None,
+		}
+	}
+
+	fn output(hash: u8, round: u32) -> Output {
+		Output { hash: H256::repeat_byte(hash), round, operator: AccountId32::new([7; 32]) }
+	}
+
+	#[test]
+	fn ids_sort_by_age_and_read_back() {
+		let id = JobId::random();
+		assert_eq!(id.to_string().parse(), Ok(id));
+		for bad in ["", "job_", "job_12", "job_+123456789012345678901234567890a", "x"] {
+			assert!(bad.parse::<JobId>().is_err(), "{bad}");
+		}
+		std::thread::sleep(std::time::Duration::from_millis(2));
+		assert!(JobId::random() > id);
+	}
+
+	#[test]
+	fn an_ended_job_stays_ended() {
+		use JobState::*;
+		let all = [Queued, Assigned, Running, Completed, Failed, Cancelled, Expired];
+		for from in all {
+			for to in all {
+				assert_eq!(from.may_become(to), from == to || !from.is_final(), "{from:?} {to:?}");
+			}
+		}
+	}
+
+	#[test]
+	fn money_moves_one_way() {
+		use Settlement::*;
+		let legal = [
+			(None, Pending),
+			(None, Void),
+			(Pending, None),
+			(Pending, Settled),
+			(Pending, Disputed),
+			(Pending, Void),
+			(Pending, Refunded),
+			(Disputed, Settled),
+			(Disputed, Void),
+			(Disputed, Refunded),
+			(Settled, Disputed),
+		];
+		let all = [None, Pending, Settled, Disputed, Void, Refunded];
+		for from in all {
+			for to in all {
+				let expected = from == to || legal.contains(&(from, to));
+				assert_eq!(from.may_become(to), expected, "{from:?} {to:?}");
+			}
+		}
+		let paid = Job { settlement: Settled, ..job() };
+		let unpaid = Job { settlement: Pending, ..paid.clone() };
+		assert!(paid.check_change(&unpaid).is_err());
+		assert_eq!(unpaid.check_change(&paid), Ok(()));
+	}
+
+	#[test]
+	fn a_task_is_followed_to_its_end() {
+		let mut job = job();
+		job.posted(4, Some(10));
+		assert!(job.is_to_watch() && !job.is_to_post());
+		job.follow(&view(&job, 4, TaskPhase::Working, 0));
+		assert_eq!((job.state, job.blocks.drawn), (JobState::Assigned, Some(12)));
+		job.fetched(0);
+		job.follow(&view(&job, 4, TaskPhase::Working, 0));
+		assert_eq!(job.state, JobState::Running);
+		// Its miner missed the deadline; another one is drawn.
+		job.follow(&view(&job, 4, TaskPhase::Working, 1));
+		assert_eq!((job.state, job.round), (JobState::Assigned, 1));
+		job.deliver(output(1, 1)).unwrap();
+		job.follow(&view(&job, 4, TaskPhase::Settled, 1));
+		assert_eq!((job.state, job.settlement), (JobState::Completed, Settlement::Settled));
+		assert!(!job.is_to_watch() && !job.is_to_post() && job.error.is_none());
+	}
+
+	#[test]
+	fn a_refund_and_a_paid_task_without_output_end_the_job() {
+		let mut refunded = job();
+		refunded.posted(4, None);
+		refunded.follow(&view(&refunded, 4, TaskPhase::Expired, 0));
+		assert_eq!(refunded.state, JobState::Expired);
+		assert_eq!(refunded.settlement, Settlement::Refunded);
+		assert_eq!(refunded.deliver(output(1, 0)), Err(DeliveryRefused::Ended));
+
+		let mut robbed = job();
+		robbed.posted(4, None);
+		robbed.follow(&view(&robbed, 4, TaskPhase::Settled, 0));
+		assert_eq!((robbed.state, robbed.settlement), (JobState::Failed, Settlement::Settled));
+	}
+
+	#[test]
+	fn one_output_a_round() {
+		let mut job = job();
+		job.posted(4, None);
+		job.deliver(output(1, 0)).unwrap();
+		let once = job.clone();
+		job.deliver(output(1, 0)).unwrap();
+		assert_eq!(job, once);
+		assert_eq!(job.deliver(output(2, 0)), Err(DeliveryRefused::AnotherOutput));
+		job.deliver(output(2, 1)).unwrap();
+		assert_eq!(job.deliver(output(1, 0)), Err(DeliveryRefused::AnotherOutput));
+		assert_eq!(job.output, Some(output(2, 1)));
+	}
+
+	#[test]
+	fn a_post_lost_with_its_block_goes_back_to_the_poster() {
+		let mut job = job();
+		job.posting = Some(Posting { floor: Some(3) });
+		job.posted(4, Some(10));
+		job.fetched(0);
+		let before = job.clone();
+		job.unposted();
+		assert!(job.is_to_post() && job.task.is_none() && job.state == JobState::Queued);
+		assert_eq!(before.check_change(&job), Ok(()));
+	}
+
+	#[test]
+	fn a_job_survives_its_json() {
+		let job = Job { output: Some(output(1, 0)), miner: Some([1; 32].into()), ..job() };
+		let json = serde_json::to_vec(&job).unwrap();
+		assert_eq!(serde_json::from_slice::<Job>(&json).unwrap(), job);
+	}
+}

@@ -1,0 +1,113 @@
+//! Register, suspend, retire; and how the pallet looks from outside.
+
+use crate::{
+	pallet::{Config, Error, Event, HoldReason, Models, NextModel, Pallet},
+	types::{Model, ModelStatus, Name},
+};
+use alloc::{string::String, vec::Vec};
+use cuckoo_primitives::{
+	traits::{self, Terms},
+	views::{ModelView, MAX_PAGE},
+	Balance, BlockNumber, ModelId, ModelKind,
+};
+use frame_support::{
+	dispatch::DispatchResult,
+	ensure,
+	traits::{fungible::MutateHold, tokens::Precision, Get},
+};
+use sp_core::H256;
+
+impl<T: Config> Pallet<T> {
+	pub(crate) fn do_register(
+		registrar: T::AccountId,
+		name: Name,
+		kind: ModelKind,
+		manifest: H256,
+		min_fee: Balance,
+		work_window: BlockNumber,
+	) -> DispatchResult {
+		ensure!(!name.is_empty(), Error::<T>::NameMissing);
+		ensure!(
+			(1..=T::MaxWorkWindow::get()).contains(&work_window),
+			Error::<T>::BadWorkWindow
+		);
+		let model = NextModel::<T>::get();
+		NextModel::<T>::put(model.checked_add(1).ok_or(Error::<T>::NoMoreNumbers)?);
+		let deposit = T::Deposit::get();
+		T::Currency::hold(&HoldReason::Model.into(), &registrar, deposit)?;
+		Models::<T>::insert(
+			model,
+			Model {
+				registrar: registrar.clone(),
+				name,
+				kind,
+				manifest,
+				min_fee,
+				work_window,
+				deposit,
+				status: ModelStatus::Active,
+			},
+		);
+		Self::deposit_event(Event::Registered { model, by: registrar, manifest });
+		Ok(())
+	}
+
+	pub(crate) fn do_suspend(id: ModelId) -> DispatchResult {
+		Models::<T>::try_mutate(id, |model| {
+			let model = model.as_mut().ok_or(Error::<T>::UnknownModel)?;
+			ensure!(model.status != ModelStatus::Retired, Error::<T>::Retired);
+			model.status = ModelStatus::Suspended;
+			Self::deposit_event(Event::Suspended { model: id });
+			Ok(())
+		})
+	}
+
+	pub(crate) fn do_retire(by: T::AccountId, id: ModelId) -> DispatchResult {
+		Models::<T>::try_mutate(id, |model| {
+			let model = model.as_mut().ok_or(Error::<T>::UnknownModel)?;
+			ensure!(model.registrar == by, Error::<T>::NotYours);
+			ensure!(model.status != ModelStatus::Retired, Error::<T>::Retired);
+			T::Currency::release(
+				&HoldReason::Model.into(),
+				&by,
+				model.deposit,
+				Precision::BestEffort,
+			)?;
+			model.deposit = 0;
+			model.status = ModelStatus::Retired;
+			Self::deposit_event(Event::Retired { model: id });
+			Ok(())
+		})
+	}
+
+	/// A model as the runtime API tells it.
+	pub fn model(id: ModelId) -> Option<ModelView> {
+		Models::<T>::get(id).map(|model| ModelView {
+			model: id,
+			name: String::from_utf8_lossy(&model.name).into_owned(),
+			kind: model.kind,
+			manifest: model.manifest,
+			min_fee: model.min_fee,
+			work_window: model.work_window,
+			active: model.status == ModelStatus::Active,
+		})
+	}
+
+	/// Models by number: at most [`MAX_PAGE`] from `start` on.
+	pub fn models(start: ModelId, limit: u32) -> Vec<ModelView> {
+		(start..NextModel::<T>::get())
+			.take(limit.min(MAX_PAGE) as usize)
+			.filter_map(Self::model)
+			.collect()
+	}
+}
+
+impl<T: Config> traits::Models for Pallet<T> {
+	fn terms(model: ModelId) -> Option<Terms> {
+		Models::<T>::get(model).map(|model| Terms {
+			min_fee: model.min_fee,
+			work_window: model.work_window,
+			active: model.status == ModelStatus::Active,
+		})
+	}
+}

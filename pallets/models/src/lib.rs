@@ -1,0 +1,162 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(rustdoc::broken_intra_doc_links)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use types::{Model, ModelStatus};
+pub use weights::WeightInfo;
+
+mod impls;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
+pub mod types;
+pub mod weights;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use crate::types::Name;
+	use cuckoo_primitives::{Balance, BlockNumber, ModelId, ModelKind};
+	use frame_support::{
+		pallet_prelude::*,
+		traits::fungible::{Inspect, MutateHold},
+	};
+	use frame_system::pallet_prelude::{ensure_root, ensure_signed, BlockNumberFor, OriginFor};
+	use sp_core::H256;
+
+	#[pallet::config]
+	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+		/// CAI.
+		type Currency: Inspect<Self::AccountId, Balance = Balance>
+			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+		/// The reason why a deposit is held.
+		type RuntimeHoldReason: From<HoldReason>;
+		/// What the calls cost.
+		type WeightInfo: WeightInfo;
+
+		/// Held from whoever registers a model, in planck. Pays for the storage.
+		#[pallet::constant]
+		type Deposit: Get<Balance>;
+		/// The longest work window, in blocks. Bounds how long a miner can sit on a task.
+		#[pallet::constant]
+		type MaxWorkWindow: Get<BlockNumber>;
+	}
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	/// Why CAI is held.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// The deposit for a model.
+		Model,
+	}
+
+	/// The models, by number.
+	#[pallet::storage]
+	pub type Models<T: Config> =
+		StorageMap<_, Twox64Concat, ModelId, Model<T::AccountId>, OptionQuery>;
+
+	/// The number of the next model.
+	#[pallet::storage]
+	pub type NextModel<T> = StorageValue<_, ModelId, ValueQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A model may be run from now on.
+		Registered {
+			/// Its number.
+			model: ModelId,
+			/// Who registered it.
+			by: T::AccountId,
+			/// The BLAKE2b-256 hash of its `SHA256SUMS`.
+			manifest: H256,
+		},
+		/// No new tasks are taken for a model until further notice.
+		Suspended {
+			/// Its number.
+			model: ModelId,
+		},
+		/// No new tasks are taken for a model, for good.
+		Retired {
+			/// Its number.
+			model: ModelId,
+		},
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// There is no model with this number.
+		UnknownModel,
+		/// Only whoever registered the model can do this.
+		NotYours,
+		/// The model is retired: register it again.
+		Retired,
+		/// A model needs a name.
+		NameMissing,
+		/// The work window must be at least one block and at most the longest allowed.
+		BadWorkWindow,
+		/// All model numbers are used up.
+		NoMoreNumbers,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::do_try_state()
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Registers a model, so that tasks can be posted for it. A deposit is held until it is retired.
+		///
+		/// - `name`: what applications ask for; several models may have the same, then the number decides.
+		/// - `kind`: how its files are run.
+		/// - `manifest`: the BLAKE2b-256 hash of its `SHA256SUMS`; `miner-client manifest` prints it.
+		/// - `min_fee`: the least fee for one inference, in planck.
+		/// - `work_window`: how many blocks a miner has from draw to commit, for one inference.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::register())]
+		pub fn register(
+			origin: OriginFor<T>,
+			name: Name,
+			kind: ModelKind,
+			manifest: H256,
+			#[pallet::compact] min_fee: Balance,
+			work_window: BlockNumber,
+		) -> DispatchResult {
+			let by = ensure_signed(origin)?;
+			Self::do_register(by, name, kind, manifest, min_fee, work_window)
+		}
+
+		/// Takes no new tasks for a model until further notice. Root only.
+		///
+		/// - `model`: its number.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::suspend())]
+		pub fn suspend(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
+			ensure_root(origin)?;
+			Self::do_suspend(model)
+		}
+
+		/// Takes no new tasks for a model of yours, for good, and returns the deposit.
+		///
+		/// - `model`: its number.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::retire())]
+		pub fn retire(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
+			let by = ensure_signed(origin)?;
+			Self::do_retire(by, model)
+		}
+	}
+}

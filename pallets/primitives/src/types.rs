@@ -1,0 +1,66 @@
+//! Ids, roles and what a model is.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+
+/// A task's number: a counter, never used twice.
+pub type TaskId = u64;
+/// A model's number: a counter, never used twice.
+pub type ModelId = u32;
+/// An amount in planck (10⁻¹⁸ CAI).
+pub type Balance = u128;
+/// A block's number.
+pub type BlockNumber = u32;
+/// An era's number.
+pub type EraIndex = u32;
+
+/// What a pool's operator does for the network.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+	/// Runs a node that makes blocks.
+	Validator,
+	/// Takes requests from applications and posts them as tasks.
+	Coordinator,
+	/// Runs models.
+	Miner,
+}
+
+/// How a model's files are run, and so what a task's inputs look like.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+	/// A folder in the layout of exported Stable Diffusion models; the input is a prompt, the output a picture.
+	TextToImage,
+	/// One ONNX file, `model.onnx`; input and output are its named tensors.
+	Tensor,
+}

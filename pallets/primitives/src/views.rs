@@ -1,0 +1,259 @@
+//! What the chain tells about tasks, seats, operators and votes, and the runtime APIs that tell it.
+//!
+//! Amounts are in planck and travel in JSON as decimal strings, because JSON's numbers end at 2⁵³.
+
+use alloc::{string::String, vec::Vec};
+use codec::{Decode, Encode};
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+use sp_core::H256;
+use sp_runtime::AccountId32;
+
+use crate::types::{Balance, BlockNumber, EraIndex, ModelId, ModelKind, Role, TaskId};
+
+/// The most entries that one page of a list holds.
+pub const MAX_PAGE: u32 = 100;
+
+/// An amount as a decimal string.
+mod planck {
+	use alloc::string::String;
+	use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+	pub fn serialize<S: Serializer>(amount: &u128, to: S) -> Result<S::Ok, S::Error> {
+		to.collect_str(amount)
+	}
+
+	pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+		String::deserialize(from)?.parse().map_err(D::Error::custom)
+	}
+}
+
+/// What an operator has promised to do and has not done yet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct Seat {
+	/// The task.
+	pub task: TaskId,
+	/// Which draw of the task this is, from 0; part of the commitment.
+	pub round: u32,
+	/// The model to run.
+	pub model: ModelId,
+	/// What is due.
+	pub duty: Duty,
+	/// The last block in which it may be done.
+	pub deadline: BlockNumber,
+	/// The Merkle root over the task's inputs.
+	pub input_root: H256,
+	/// How many inferences the task holds.
+	pub items: u32,
+	/// The fee for the task, in planck.
+	#[serde(with = "planck")]
+	pub fee: Balance,
+	/// The owner of the coordinator's pool.
+	pub coordinator: AccountId32,
+	/// The coordinator's operator account when the task was posted.
+	pub coordinator_operator: AccountId32,
+	/// Where the coordinator serves inputs and takes outputs.
+	pub endpoint: String,
+}
+
+/// What a seat asks of its operator next.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duty {
+	/// Compute the items and commit to the result.
+	Commit,
+	/// Show the result behind this commitment.
+	Reveal(H256),
+}
+
+/// Where a task is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPhase {
+	/// Posted, waiting for randomness from later blocks or for a miner.
+	Queued,
+	/// Drawn: a miner is computing it.
+	Working,
+	/// Committed: the miner has to show its result.
+	Revealing,
+	/// Paid.
+	Settled,
+	/// Nobody finished it within its `max_wait`: refunded.
+	Expired,
+	/// Taken back by its coordinator before a miner was drawn: refunded.
+	Cancelled,
+}
+
+/// A task, or its receipt once it has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct TaskView {
+	/// The task.
+	pub task: TaskId,
+	/// The model that it runs.
+	pub model: ModelId,
+	/// The owner of the coordinator's pool.
+	pub coordinator: AccountId32,
+	/// The Merkle root over the inputs.
+	pub input_root: H256,
+	/// How many inferences it holds.
+	pub items: u32,
+	/// The fee, in planck: held while the task is open, then paid or refunded.
+	#[serde(with = "planck")]
+	pub fee: Balance,
+	/// How many miners were drawn before the present one.
+	pub round: u32,
+	/// Where it is.
+	pub phase: TaskPhase,
+	/// The owner of the pool of the miner drawn last.
+	pub miner: Option<AccountId32>,
+	/// The block of each step that was taken.
+	pub blocks: TaskBlocks,
+	/// The Merkle root over the outputs, once shown.
+	pub output_root: Option<H256>,
+}
+
+/// The blocks of a task's steps. Those of the miner are of the last round.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	codec::DecodeWithMemTracking,
+	codec::MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+pub struct TaskBlocks {
+	/// Posted by the coordinator.
+	pub posted: BlockNumber,
+	/// After this block the task is refunded instead of drawn again.
+	pub expires: BlockNumber,
+	/// A miner was drawn.
+	pub drawn: Option<BlockNumber>,
+	/// The miner committed.
+	pub committed: Option<BlockNumber>,
+	/// The miner showed its result.
+	pub revealed: Option<BlockNumber>,
+	/// The task ended: paid or refunded.
+	pub ended: Option<BlockNumber>,
+}
+
+/// A pool and the operator it stands behind.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct OperatorView {
+	/// The staker who registered the pool and names it.
+	pub owner: AccountId32,
+	/// The account that does the work.
+	pub operator: AccountId32,
+	/// What it does.
+	pub role: Role,
+	/// What the pool is worth with all votes, in planck: its weight in every draw while it may be drawn.
+	#[serde(with = "planck")]
+	pub tokens: Balance,
+	/// What the owner's own bond is worth, in planck.
+	#[serde(with = "planck")]
+	pub own: Balance,
+	/// The owner's share of what the voters earn, in parts per billion.
+	pub commission: u32,
+	/// Whether it takes part in draws at all: bond above the minimum and not chilled.
+	pub active: bool,
+	/// Miners only: whether it is online, and with how many free slots.
+	pub free_slots: Option<u32>,
+	/// How the operator introduces itself.
+	pub intro: IntroView,
+}
+
+/// How an operator introduces itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct IntroView {
+	/// Its name.
+	pub name: String,
+	/// One line on what it does.
+	pub description: String,
+	/// Its website.
+	pub website: String,
+	/// Where its machines stand.
+	pub location: String,
+	/// What they are.
+	pub hardware: String,
+	/// Coordinators only: where miners reach it over HTTP.
+	pub endpoint: String,
+}
+
+/// A staker's vote on one pool.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct PositionView {
+	/// The pool's owner.
+	pub owner: AccountId32,
+	/// What the pool's operator does.
+	pub role: Option<Role>,
+	/// What the vote would redeem for now, in planck.
+	#[serde(with = "planck")]
+	pub worth: Balance,
+	/// What was taken out and waits to be withdrawn.
+	pub unbonding: Vec<UnbondingView>,
+}
+
+/// An amount on its way out of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct UnbondingView {
+	/// What it would pay out now, in planck.
+	#[serde(with = "planck")]
+	pub worth: Balance,
+	/// The first era in which it can be withdrawn.
+	pub from_era: EraIndex,
+}
+
+/// A model that may be run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct ModelView {
+	/// Its number.
+	pub model: ModelId,
+	/// The name that applications ask for.
+	pub name: String,
+	/// How its files are run.
+	pub kind: ModelKind,
+	/// The BLAKE2b-256 hash of its `SHA256SUMS` file, which names every other file by hash.
+	pub manifest: H256,
+	/// The least fee for one inference, in planck.
+	#[serde(with = "planck")]
+	pub min_fee: Balance,
+	/// How many blocks a miner has from draw to commit, for one inference.
+	pub work_window: BlockNumber,
+	/// Whether tasks may be posted for it.
+	pub active: bool,
+}
+
+#[cfg(feature = "runtime-api")]
+sp_api::decl_runtime_apis! {
+	/// Tasks and the seats in them.
+	pub trait TasksApi {
+		/// What this operator account has promised and not done yet.
+		fn seats(operator: AccountId32) -> Vec<Seat>;
+		/// A task that is open, or ended so lately that its receipt is still kept.
+		fn task(task: TaskId) -> Option<TaskView>;
+	}
+
+	/// Pools and votes.
+	pub trait StakeApi {
+		/// Operators of a role, richest pool first; at most [`MAX_PAGE`] from `start` on.
+		fn operators(role: Role, start: u32, limit: u32) -> Vec<OperatorView>;
+		/// The pool behind an operator account or an owner.
+		fn operator(account: AccountId32) -> Option<OperatorView>;
+		/// What this staker's votes are worth and what waits to be withdrawn.
+		fn position(who: AccountId32) -> Vec<PositionView>;
+	}
+
+	/// Models.
+	pub trait ModelsApi {
+		/// A model by its number.
+		fn model(model: ModelId) -> Option<ModelView>;
+		/// Models by number, at most [`MAX_PAGE`] from `start` on.
+		fn models(start: ModelId, limit: u32) -> Vec<ModelView>;
+	}
+}

@@ -1,0 +1,4 @@
+mod against_a_list;
+mod chi_square;
+mod cost;
+mod errors;

@@ -1,0 +1,4 @@
+mod earning;
+mod leaving;
+mod registering;
+mod voting;

@@ -1,0 +1,110 @@
+//! What happens when a block comes. Everything that is due is kept by block; what the hook's budget cannot take goes on in the next block, oldest first.
+
+use crate::{
+	pallet::{Config, DeadlineCursor, Deadlines, Error, Event, Pallet, Receipts, Tasks},
+	queue::End,
+	types::{Due, Outcome, Phase},
+	WeightInfo,
+};
+use cuckoo_primitives::{BlockNumber, TaskId};
+use frame_support::{
+	storage::with_storage_layer,
+	traits::{Defensive, Get},
+	weights::WeightMeter,
+};
+use sp_runtime::DispatchResult;
+
+impl<T: Config> Pallet<T> {
+	/// The block after the last one in which something may still be done.
+	pub(crate) fn after(deadline: BlockNumber) -> BlockNumber {
+		// The chain does not reach 2³² blocks: at 3 s that is 400 years.
+		deadline.saturating_add(1)
+	}
+
+	pub(crate) fn meet_deadlines(now: BlockNumber, meter: &mut WeightMeter) {
+		let start = DeadlineCursor::<T>::get();
+		let mut at = start;
+		while at <= now && meter.try_consume(T::WeightInfo::deadline()).is_ok() {
+			match Deadlines::<T>::iter_key_prefix(at).next() {
+				Some((task, due)) => {
+					Deadlines::<T>::remove(at, (task, due));
+					// Every task has its deadlines and its place (try_state): nothing here can fail.
+					let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
+				},
+				None => at = Self::after(at),
+			}
+		}
+		if at != start {
+			DeadlineCursor::<T>::put(at);
+		}
+	}
+
+	fn meet(now: BlockNumber, task: TaskId, due: Due) -> DispatchResult {
+		match due {
+			Due::Ripe => Self::ripen(now, task),
+			Due::Commit | Due::Reveal => Self::miss(now, task),
+			Due::Expire => Self::expire(now, task),
+			Due::Forget => {
+				Receipts::<T>::remove(task);
+				Ok(())
+			},
+		}
+	}
+
+	/// The task's randomness is there: it joins its queue.
+	fn ripen(now: BlockNumber, id: TaskId) -> DispatchResult {
+		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
+		let end = if task.round == 0 { End::Back } else { End::Front };
+		match Self::enqueue(task.model, &task.coordinator, id, end) {
+			Ok(()) => {
+				task.phase = Phase::Ready;
+				Tasks::<T>::insert(id, task);
+				Ok(())
+			},
+			// The coordinator has come to wait for too many models since: the task waits on until one is free.
+			Err(_) => {
+				let ripe = Self::after(now);
+				task.phase = Phase::Ripening { ripe };
+				Tasks::<T>::insert(id, task);
+				Deadlines::<T>::insert(ripe, (id, Due::Ripe), ());
+				Ok(())
+			},
+		}
+	}
+
+	/// The miner did not do its part: it goes offline, and the task back or home.
+	fn miss(now: BlockNumber, id: TaskId) -> DispatchResult {
+		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
+		let miner = task.phase.miner().ok_or(Error::<T>::Corrupt)?.clone();
+		Self::deposit_event(Event::Missed { task: id, miner: miner.clone(), round: task.round });
+		Self::take_offline(&miner)?;
+		Self::leave_seat(&miner, id)?;
+		if now > task.blocks.expires {
+			return Self::refund(now, id, task, Outcome::Expired);
+		}
+		task.round = task.round.checked_add(1).ok_or(Error::<T>::Overflow)?;
+		task.blocks.drawn = None;
+		task.blocks.committed = None;
+		Self::wait(now, id, &mut task);
+		Tasks::<T>::insert(id, task);
+		Ok(())
+	}
+
+	/// Has a task wait for randomness made after this block, and sets the end of its waiting.
+	pub(crate) fn wait(
+		now: BlockNumber,
+		id: TaskId,
+		task: &mut crate::types::Task<T::AccountId>,
+	) {
+		let ripe = now.saturating_add(T::RandomnessDelay::get());
+		task.phase = Phase::Ripening { ripe };
+		Deadlines::<T>::insert(ripe, (id, Due::Ripe), ());
+		Deadlines::<T>::insert(Self::after(task.blocks.expires), (id, Due::Expire), ());
+	}
+
+	fn expire(now: BlockNumber, id: TaskId) -> DispatchResult {
+		let task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
+		Self::leave_queue(id, &task)?;
+		Self::refund(now, id, task, Outcome::Expired)
+	}
+}

@@ -1,0 +1,435 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(rustdoc::broken_intra_doc_links)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use types::{DrawSet, Drawn, Due, Miner, Outcome, Phase, Receipt, Reveal, Task};
+pub use weights::WeightInfo;
+
+mod deadlines;
+mod draw;
+mod lifecycle;
+mod miners;
+#[cfg(test)]
+mod mock;
+mod queue;
+#[cfg(test)]
+mod tests;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
+pub mod types;
+mod views;
+pub mod weights;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use crate::types::{Link, ModelList, Queue, Task, MAX_BATCH};
+	use cuckoo_primitives::{
+		traits::{Models, Pools, WeightedSets},
+		Balance, BlockNumber, ModelId, TaskId,
+	};
+	use frame_support::{
+		pallet_prelude::*,
+		traits::{
+			fungible::{BalancedHold, Inspect, InspectHold, MutateHold},
+			Randomness,
+		},
+		weights::WeightMeter,
+	};
+	use frame_system::pallet_prelude::{ensure_signed, BlockNumberFor, OriginFor};
+	use sp_core::H256;
+	use sp_runtime::{AccountId32, SaturatedConversion};
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId = AccountId32, Hash = H256>
+	{
+		/// CAI.
+		type Currency: Inspect<Self::AccountId, Balance = Balance>
+			+ InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+			+ BalancedHold<Self::AccountId>;
+		/// The reason why a fee is held.
+		type RuntimeHoldReason: From<HoldReason>;
+		/// The stake behind coordinators and miners.
+		type Pools: Pools<Self::AccountId>;
+		/// The models that may be run.
+		type Models: Models;
+		/// The sets that are drawn from.
+		type Sets: WeightedSets<DrawSet, Drawn<Self::AccountId>>;
+		/// The randomness of the parent block's VRF; `None` if it had none.
+		type Randomness: Randomness<Option<H256>, BlockNumberFor<Self>>;
+		/// What the calls cost.
+		type WeightInfo: WeightInfo;
+
+		/// The most inferences in one task.
+		#[pallet::constant]
+		type MaxItems: Get<u32>;
+		/// The most slots of a miner. Bounds how many seats a page of its seats shows.
+		#[pallet::constant]
+		type MaxSlots: Get<u32>;
+		/// The longest that a task may wait for a miner, in blocks.
+		#[pallet::constant]
+		type MaxWait: Get<BlockNumber>;
+		/// How many blocks after posting a task is drawn at the earliest. At 2, the randomness is of a block made after the one with the task.
+		#[pallet::constant]
+		type RandomnessDelay: Get<BlockNumber>;
+		/// How many blocks a miner has from commitment to reveal.
+		#[pallet::constant]
+		type RevealWindow: Get<BlockNumber>;
+		/// How many blocks a receipt is kept.
+		#[pallet::constant]
+		type ReceiptLife: Get<BlockNumber>;
+		/// The most weight that deadlines and draws may take of a block. What does not fit goes on in the next.
+		#[pallet::constant]
+		type HookBudget: Get<Weight>;
+	}
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	/// Why CAI is held.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// The fee of an open task.
+		Fee,
+	}
+
+	/// The number of the next task.
+	#[pallet::storage]
+	pub type NextTask<T> = StorageValue<_, TaskId, ValueQuery>;
+
+	/// The open tasks.
+	#[pallet::storage]
+	pub type Tasks<T: Config> =
+		StorageMap<_, Twox64Concat, TaskId, Task<T::AccountId>, OptionQuery>;
+
+	/// What is kept of tasks that ended lately.
+	#[pallet::storage]
+	pub type Receipts<T: Config> =
+		StorageMap<_, Twox64Concat, TaskId, Receipt<T::AccountId>, OptionQuery>;
+
+	/// The queues of ripe tasks: model, then coordinator (owner).
+	#[pallet::storage]
+	pub type Queues<T: Config> = StorageDoubleMap<
+		_,
+		Twox64Concat,
+		ModelId,
+		Blake2_128Concat,
+		T::AccountId,
+		Queue,
+		OptionQuery,
+	>;
+
+	/// A queued task's neighbours.
+	#[pallet::storage]
+	pub type Links<T> = StorageMap<_, Twox64Concat, TaskId, Link, OptionQuery>;
+
+	/// The models for which a coordinator (owner) has a queue.
+	#[pallet::storage]
+	pub type Waiting<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, ModelList, ValueQuery>;
+
+	/// The miners that are online or still have seats, by owner.
+	#[pallet::storage]
+	pub type Miners<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Miner, OptionQuery>;
+
+	/// The seats of each miner (owner).
+	#[pallet::storage]
+	pub type Seats<T: Config> = StorageDoubleMap<
+		_,
+		Blake2_128Concat,
+		T::AccountId,
+		Twox64Concat,
+		TaskId,
+		(),
+		OptionQuery,
+	>;
+
+	/// What is due at the start of a block.
+	#[pallet::storage]
+	pub type Deadlines<T> =
+		StorageDoubleMap<_, Twox64Concat, BlockNumber, Twox64Concat, (TaskId, Due), (), OptionQuery>;
+
+	/// The block whose deadlines are dealt with next: the present one, unless there were too many.
+	#[pallet::storage]
+	pub type DeadlineCursor<T> = StorageValue<_, BlockNumber, ValueQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A coordinator posted a task; its fee is held.
+		Posted {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the coordinator's pool.
+			coordinator: T::AccountId,
+			/// The model to run.
+			model: ModelId,
+			/// How many inferences it holds.
+			items: u32,
+			/// The fee, in planck.
+			fee: Balance,
+		},
+		/// A miner was drawn for a task.
+		Drawn {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// How many miners were drawn before.
+			round: u32,
+			/// The last block for its commitment.
+			deadline: BlockNumber,
+		},
+		/// A miner committed to its result.
+		Committed {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// The last block for the reveal.
+			deadline: BlockNumber,
+		},
+		/// One commitment of a call was refused; the others stand.
+		CommitRefused {
+			/// The task's number.
+			task: TaskId,
+			/// The account that committed.
+			operator: T::AccountId,
+			/// Why.
+			error: DispatchError,
+		},
+		/// One reveal of a call was refused; the others stand.
+		RevealRefused {
+			/// The task's number.
+			task: TaskId,
+			/// The account that revealed.
+			operator: T::AccountId,
+			/// Why.
+			error: DispatchError,
+		},
+		/// A miner showed its result and was paid.
+		Settled {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// What its pool was paid, in planck.
+			fee: Balance,
+			/// The Merkle root over the outputs.
+			output_root: H256,
+		},
+		/// A miner missed a deadline: it is offline until it calls `go_online`, and the task goes to another.
+		Missed {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// How many miners were drawn before it.
+			round: u32,
+		},
+		/// Nobody finished a task in time; its fee was returned.
+		Expired {
+			/// The task's number.
+			task: TaskId,
+			/// What was returned, in planck.
+			refund: Balance,
+		},
+		/// A coordinator took a task back; its fee was returned.
+		Cancelled {
+			/// The task's number.
+			task: TaskId,
+			/// What was returned, in planck.
+			refund: Balance,
+		},
+		/// A miner may be drawn.
+		WentOnline {
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// The models that it serves.
+			models: ModelList,
+			/// How many tasks it takes at a time.
+			slots: u32,
+		},
+		/// A miner is not drawn any more.
+		WentOffline {
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+		},
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// This account is not the operator of a coordinator's pool.
+		NotCoordinator,
+		/// This account is not the operator of a miner's pool.
+		NotMiner,
+		/// The owner's bond is not above the role's minimum: bond more with `Stake.vote`.
+		StakeTooSmall,
+		/// There is no model with this number.
+		UnknownModel,
+		/// No tasks are taken for this model: it is suspended or retired.
+		ModelInactive,
+		/// A task holds at least one inference and at most `MaxItems`.
+		BadItemCount,
+		/// The fee is below the model's minimum for this many inferences.
+		FeeTooLow,
+		/// A task waits at least one block and at most `MaxWait`.
+		BadMaxWait,
+		/// A miner serves, and a coordinator waits for, at least one and at most sixteen models at a time.
+		BadModelCount,
+		/// A miner has at least one slot and at most `MaxSlots`.
+		BadSlotCount,
+		/// There is no such task, or it ended so long ago that its receipt is gone.
+		UnknownTask,
+		/// The task has ended.
+		TaskEnded,
+		/// The task is not this coordinator's.
+		NotYours,
+		/// A miner was drawn already.
+		AlreadyDrawn,
+		/// This operator has no seat in the task.
+		NoSeat,
+		/// This round is committed already.
+		AlreadyCommitted,
+		/// Nothing is committed yet.
+		NotCommitted,
+		/// The deadline has passed.
+		TooLate,
+		/// The reveal comes at least one block after the commitment.
+		TooEarly,
+		/// Output root and salt do not make the commitment.
+		WrongReveal,
+		/// The list is empty.
+		NothingToDo,
+		/// A sum or a counter does not fit.
+		Overflow,
+		/// The stored state contradicts itself. This cannot happen while `try_state` holds.
+		Corrupt,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			let mut meter = WeightMeter::with_limit(T::HookBudget::get());
+			Self::meet_deadlines(now.saturated_into(), &mut meter);
+			Self::draw_tasks(now.saturated_into(), &mut meter);
+			meter.consumed()
+		}
+
+		fn integrity_test() {
+			assert!(
+				T::RandomnessDelay::get() >= 2,
+				"the randomness must be of a block that was made after the task was fixed"
+			);
+			let one_draw = T::WeightInfo::hook_base().saturating_add(T::WeightInfo::draw());
+			assert!(
+				T::WeightInfo::deadline().saturating_add(one_draw).all_lte(T::HookBudget::get()),
+				"the hook's budget must fit a deadline and a draw"
+			);
+		}
+
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::do_try_state()
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Posts a task. By a coordinator's operator; the fee is held from it until a miner is paid or the task has waited too long.
+		///
+		/// - `model`: the model to run.
+		/// - `input_root`: the Merkle root over the hashes of the inputs, which you serve to the miner.
+		/// - `items`: how many inferences it holds.
+		/// - `fee`: what the miner's pool is paid, in planck.
+		/// - `max_wait`: for how many blocks miners may be drawn; after that the fee is returned.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::post())]
+		pub fn post(
+			origin: OriginFor<T>,
+			model: ModelId,
+			input_root: H256,
+			items: u32,
+			#[pallet::compact] fee: Balance,
+			max_wait: BlockNumber,
+		) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_post(operator, model, input_root, items, fee, max_wait)
+		}
+
+		/// Takes a task back for which no miner was drawn yet, and returns its fee. By the coordinator's operator.
+		///
+		/// - `task`: its number.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::cancel())]
+		pub fn cancel(origin: OriginFor<T>, task: TaskId) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_cancel(operator, task)
+		}
+
+		/// Says that you are ready for work. By a miner's operator. Called again, it replaces what was said before.
+		///
+		/// - `models`: the models that you have loaded.
+		/// - `slots`: how many tasks you take at a time.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::go_online())]
+		pub fn go_online(origin: OriginFor<T>, models: ModelList, slots: u32) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_go_online(operator, models, slots)
+		}
+
+		/// Says that you take no more work. Seats that you have stay yours: finish them.
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::go_offline())]
+		pub fn go_offline(origin: OriginFor<T>) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_go_offline(operator)
+		}
+
+		/// Commits to the results of tasks that you were drawn for. By the miner's operator.
+		///
+		/// One that is refused does not stop the others: it is named in a `CommitRefused` event. If all are, the call fails with the first reason.
+		///
+		/// - `commitments`: task and commitment, `blake2_256("cuckoo/commit" ‖ genesis ‖ task ‖ round ‖ your account ‖ output root ‖ salt)`.
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::commit(commitments.len() as u32))]
+		pub fn commit(
+			origin: OriginFor<T>,
+			commitments: BoundedVec<(TaskId, H256), ConstU32<MAX_BATCH>>,
+		) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_each(
+				&operator,
+				commitments,
+				|(task, commitment)| (*task, Self::do_commit(&operator, *task, *commitment)),
+				|task, operator, error| Event::CommitRefused { task, operator, error },
+			)
+		}
+
+		/// Shows the results that you committed to, at least a block later, and is paid for them. By the miner's operator.
+		///
+		/// One that is refused does not stop the others: it is named in a `RevealRefused` event. If all are, the call fails with the first reason.
+		///
+		/// - `reveals`: task, Merkle root over the outputs, and the salt of the commitment.
+		#[pallet::call_index(5)]
+		#[pallet::weight(T::WeightInfo::reveal(reveals.len() as u32))]
+		pub fn reveal(
+			origin: OriginFor<T>,
+			reveals: BoundedVec<Reveal, ConstU32<MAX_BATCH>>,
+		) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_each(
+				&operator,
+				reveals,
+				|reveal| (reveal.task, Self::do_reveal(&operator, reveal)),
+				|task, operator, error| Event::RevealRefused { task, operator, error },
+			)
+		}
+	}
+}

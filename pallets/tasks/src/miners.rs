@@ -1,0 +1,157 @@
+//! Who may be drawn: going online and offline, slots, and what a change of stake does to the draws.
+
+use crate::{
+	pallet::{Config, Error, Event, Miners, Pallet, Seats, Waiting},
+	types::{DrawSet, Drawn, Miner, ModelList, MAX_MODELS},
+	WeightInfo,
+};
+use cuckoo_primitives::{
+	traits::{Models, OnWeightChange, Pools, WeightedSets},
+	Balance, ModelId, Role, TaskId,
+};
+use frame_support::{
+	dispatch::DispatchResult,
+	ensure,
+	traits::{Defensive, Get},
+	weights::Weight,
+};
+
+impl<T: Config> Pallet<T> {
+	/// The owner of the miner's pool that this account operates.
+	pub(crate) fn miner_of(operator: &T::AccountId) -> Result<T::AccountId, Error<T>> {
+		match T::Pools::of_operator(operator) {
+			Some((owner, Role::Miner)) => Ok(owner),
+			_ => Err(Error::<T>::NotMiner),
+		}
+	}
+
+	pub(crate) fn do_go_online(
+		operator: T::AccountId,
+		models: ModelList,
+		slots: u32,
+	) -> DispatchResult {
+		let owner = Self::miner_of(&operator)?;
+		ensure!(T::Pools::weight(&owner) > 0, Error::<T>::StakeTooSmall);
+		ensure!((1..=T::MaxSlots::get()).contains(&slots), Error::<T>::BadSlotCount);
+		let mut sorted = models.into_inner();
+		sorted.sort_unstable();
+		sorted.dedup();
+		ensure!(!sorted.is_empty(), Error::<T>::BadModelCount);
+		for model in &sorted {
+			let terms = T::Models::terms(*model).ok_or(Error::<T>::UnknownModel)?;
+			ensure!(terms.active, Error::<T>::ModelInactive);
+		}
+		let models: ModelList = sorted.try_into().map_err(|_| Error::<T>::BadModelCount)?;
+		let used = match Miners::<T>::get(&owner) {
+			Some(before) => {
+				Self::weigh_miner(&owner, &before.models, 0)?;
+				before.used
+			},
+			None => 0,
+		};
+		Miners::<T>::insert(&owner, Miner { online: true, models: models.clone(), slots, used });
+		Self::refresh_miner(&owner)?;
+		Self::deposit_event(Event::WentOnline { miner: owner, models, slots });
+		Ok(())
+	}
+
+	pub(crate) fn do_go_offline(operator: T::AccountId) -> DispatchResult {
+		let owner = Self::miner_of(&operator)?;
+		Self::take_offline(&owner)
+	}
+
+	/// Takes a miner out of all draws; it keeps its seats.
+	pub(crate) fn take_offline(owner: &T::AccountId) -> DispatchResult {
+		let Some(mut miner) = Miners::<T>::get(owner) else { return Ok(()) };
+		if !miner.online {
+			return Ok(());
+		}
+		miner.online = false;
+		Self::weigh_miner(owner, &miner.models, 0)?;
+		Self::store_miner(owner, miner);
+		Self::deposit_event(Event::WentOffline { miner: owner.clone() });
+		Ok(())
+	}
+
+	/// A miner that is offline and has no seat left is forgotten.
+	fn store_miner(owner: &T::AccountId, miner: Miner) {
+		if miner.online || miner.used > 0 {
+			Miners::<T>::insert(owner, miner);
+		} else {
+			Miners::<T>::remove(owner);
+		}
+	}
+
+	/// Gives a miner a seat.
+	pub(crate) fn take_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
+		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
+		miner.used = miner.used.checked_add(1).ok_or(Error::<T>::Overflow)?;
+		Seats::<T>::insert(owner, task, ());
+		Miners::<T>::insert(owner, miner);
+		Self::refresh_miner(owner)
+	}
+
+	/// Takes a miner's seat away.
+	pub(crate) fn leave_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
+		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
+		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
+		Seats::<T>::remove(owner, task);
+		Self::store_miner(owner, miner);
+		Self::refresh_miner(owner)
+	}
+
+	/// Puts a miner into the draws of its models with its present weight, or takes it out of them.
+	pub(crate) fn refresh_miner(owner: &T::AccountId) -> DispatchResult {
+		let Some(miner) = Miners::<T>::get(owner) else { return Ok(()) };
+		let weight = Self::miner_weight(&miner, T::Pools::weight(owner));
+		Self::weigh_miner(owner, &miner.models, weight)
+	}
+
+	/// What a miner weighs in the draws of its models.
+	pub(crate) fn miner_weight(miner: &Miner, stake: Balance) -> Balance {
+		if miner.online && miner.used < miner.slots {
+			stake
+		} else {
+			0
+		}
+	}
+
+	fn weigh_miner(owner: &T::AccountId, models: &[ModelId], weight: Balance) -> DispatchResult {
+		for model in models {
+			T::Sets::set(&DrawSet::Miners(*model), &Drawn::Owner(owner.clone()), weight)?;
+			Self::weigh_model(*model)?;
+		}
+		Ok(())
+	}
+
+	/// How many more tasks a miner would take now; `None` if it is offline.
+	pub fn free_slots(owner: &T::AccountId) -> Option<u32> {
+		let miner = Miners::<T>::get(owner).filter(|miner| miner.online)?;
+		// A miner may go online again with fewer slots than it has seats: then none is free.
+		Some(miner.slots.saturating_sub(miner.used))
+	}
+}
+
+impl<T: Config> OnWeightChange<T::AccountId> for Pallet<T> {
+	fn weight_changed(owner: &T::AccountId, role: Role, weight: Balance) {
+		let changed = match role {
+			Role::Validator => Ok(()),
+			Role::Miner => match Miners::<T>::get(owner) {
+				Some(miner) => {
+					let weight = Self::miner_weight(&miner, weight);
+					Self::weigh_miner(owner, &miner.models, weight)
+				},
+				None => Ok(()),
+			},
+			Role::Coordinator => Waiting::<T>::get(owner)
+				.iter()
+				.try_for_each(|model| Self::weigh_coordinator(*model, owner, weight)),
+		};
+		// Weights are parts of one issuance and every set is in order (try_state): nothing here can fail.
+		let _ = changed.defensive();
+	}
+
+	fn weight_changed_weight() -> Weight {
+		T::WeightInfo::weigh(MAX_MODELS)
+	}
+}

@@ -1,0 +1,298 @@
+use crate as pallet_tasks;
+use cuckoo_primitives::{
+	commitment::commitment, views::TaskPhase, Balance, ModelId, ModelKind, Role, TaskId, CAI,
+};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{Hooks, Randomness},
+	weights::Weight,
+	PalletId,
+};
+use sp_core::H256;
+use sp_runtime::{
+	traits::IdentityLookup, AccountId32, BuildStorage, DispatchError, DispatchResult, Perbill,
+};
+
+#[frame_support::runtime]
+mod runtime {
+	#[runtime::runtime]
+	#[runtime::derive(
+		RuntimeCall,
+		RuntimeEvent,
+		RuntimeError,
+		RuntimeOrigin,
+		RuntimeFreezeReason,
+		RuntimeHoldReason,
+		RuntimeSlashReason,
+		RuntimeLockId,
+		RuntimeTask,
+		RuntimeViewFunction
+	)]
+	pub struct Test;
+
+	#[runtime::pallet_index(0)]
+	pub type System = frame_system;
+	#[runtime::pallet_index(1)]
+	pub type Balances = pallet_balances;
+	#[runtime::pallet_index(2)]
+	pub type Sortition = pallet_sortition;
+	#[runtime::pallet_index(3)]
+	pub type Stake = pallet_stake;
+	#[runtime::pallet_index(4)]
+	pub type Models = pallet_models;
+	#[runtime::pallet_index(5)]
+	pub type Tasks = pallet_tasks;
+}
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+	type Block = frame_system::mocking::MockBlockU32<Test>;
+	type AccountId = AccountId32;
+	type Lookup = IdentityLookup<AccountId32>;
+	type AccountData = pallet_balances::AccountData<Balance>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+	type Balance = Balance;
+	type AccountStore = System;
+	type ExistentialDeposit = frame_support::traits::ConstU128<1>;
+}
+
+impl pallet_sortition::Config for Test {
+	type SetId = crate::DrawSet;
+	type Member = crate::Drawn<AccountId32>;
+}
+
+parameter_types! {
+	pub const PotId: PalletId = PalletId(*b"ck/stake");
+	pub const MinValidatorBond: Balance = 100_000 * CAI;
+	pub const MinCoordinatorBond: Balance = 2_000_000 * CAI;
+	pub const MinMinerBond: Balance = 20_000 * CAI;
+	pub const MinVote: Balance = CAI;
+	pub const RegistrationDeposit: Balance = 10 * CAI;
+	pub const MaxCommission: Perbill = Perbill::from_percent(50);
+	pub const EraLength: u32 = 1_000;
+	pub const BondingEras: u32 = 3;
+	pub const Deposit: Balance = 10 * CAI;
+	pub const MaxWorkWindow: u32 = 100;
+	pub const MaxItems: u32 = 1;
+	pub const MaxSlots: u32 = 8;
+	pub const MaxWait: u32 = 200;
+	pub const RandomnessDelay: u32 = 2;
+	pub const RevealWindow: u32 = 5;
+	pub const ReceiptLife: u32 = 20;
+	pub static HookBudget: Weight = Weight::from_parts(1_000_000_000_000, u64::MAX);
+	/// Whether the parent block had a VRF.
+	pub static Vrf: bool = true;
+}
+
+impl pallet_stake::Config for Test {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type OnWeightChange = Tasks;
+	type WeightInfo = pallet_stake::weights::Estimate<Test>;
+	type PotId = PotId;
+	type MinValidatorBond = MinValidatorBond;
+	type MinCoordinatorBond = MinCoordinatorBond;
+	type MinMinerBond = MinMinerBond;
+	type MinVote = MinVote;
+	type RegistrationDeposit = RegistrationDeposit;
+	type MaxCommission = MaxCommission;
+	type EraLength = EraLength;
+	type BondingEras = BondingEras;
+}
+
+impl pallet_models::Config for Test {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type WeightInfo = pallet_models::weights::Estimate<Test>;
+	type Deposit = Deposit;
+	type MaxWorkWindow = MaxWorkWindow;
+}
+
+/// The hash of the block's number stands in for the parent's VRF.
+pub struct TestVrf;
+
+impl Randomness<Option<H256>, u32> for TestVrf {
+	fn random(subject: &[u8]) -> (Option<H256>, u32) {
+		let now = System::block_number();
+		let seed = sp_crypto_hashing::blake2_256(&[subject, &now.to_le_bytes()].concat());
+		(Vrf::get().then_some(seed.into()), now)
+	}
+}
+
+impl pallet_tasks::Config for Test {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Pools = Stake;
+	type Models = Models;
+	type Sets = Sortition;
+	type Randomness = TestVrf;
+	type WeightInfo = crate::weights::Estimate<Test>;
+	type MaxItems = MaxItems;
+	type MaxSlots = MaxSlots;
+	type MaxWait = MaxWait;
+	type RandomnessDelay = RandomnessDelay;
+	type RevealWindow = RevealWindow;
+	type ReceiptLife = ReceiptLife;
+	type HookBudget = HookBudget;
+}
+
+pub fn account(n: u8) -> AccountId32 {
+	AccountId32::new([n; 32])
+}
+
+/// The operator account of the pool of account `n`.
+pub fn operator(n: u8) -> RuntimeOrigin {
+	RuntimeOrigin::signed(account(n + 100))
+}
+
+pub const FEE: Balance = 5 * CAI;
+pub const MIN_FEE: Balance = CAI;
+pub const WINDOW: u32 = 10;
+pub const WAIT: u32 = 50;
+/// What every operator account starts with.
+pub const PURSE: Balance = 100_000 * CAI;
+
+pub fn try_state() {
+	Sortition::do_try_state().unwrap();
+	Stake::do_try_state().unwrap();
+	Models::do_try_state().unwrap();
+	Tasks::do_try_state().unwrap();
+}
+
+/// Runs a test on a chain with model 0, whose stakers are rich, and checks every `try_state` after it.
+pub fn run(test: impl FnOnce()) {
+	HookBudget::set(Weight::from_parts(1_000_000_000_000, u64::MAX));
+	Vrf::set(true);
+	let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+	let owners = (1..=40).map(|n| (account(n), 5_000_000 * CAI));
+	let operators = (101..=140).map(|n| (account(n), PURSE));
+	pallet_balances::GenesisConfig::<Test> {
+		balances: owners.chain(operators).collect(),
+		..Default::default()
+	}
+	.assimilate_storage(&mut storage)
+	.unwrap();
+	sp_io::TestExternalities::from(storage).execute_with(|| {
+		System::set_block_number(1);
+		model(WINDOW);
+		test();
+		try_state();
+	});
+}
+
+pub fn model(window: u32) {
+	Models::register(
+		RuntimeOrigin::signed(account(40)),
+		b"m".to_vec().try_into().unwrap(),
+		ModelKind::Tensor,
+		H256::zero(),
+		MIN_FEE,
+		window,
+	)
+	.unwrap();
+}
+
+pub fn register(n: u8, role: Role, bond: Balance) {
+	let endpoint: &[u8] = if role == Role::Coordinator { b"http://c" } else { b"" };
+	let intro = pallet_stake::Intro {
+		name: b"x".to_vec().try_into().unwrap(),
+		endpoint: endpoint.to_vec().try_into().unwrap(),
+		..Default::default()
+	};
+	Stake::register(
+		RuntimeOrigin::signed(account(n)),
+		role,
+		account(n + 100),
+		intro,
+		Perbill::zero(),
+		bond,
+	)
+	.unwrap();
+}
+
+/// A coordinator with three million CAI.
+pub fn coordinator(n: u8) {
+	register(n, Role::Coordinator, 3_000_000 * CAI);
+}
+
+/// A miner that is online for model 0.
+pub fn miner(n: u8, bond: Balance, slots: u32) {
+	register(n, Role::Miner, bond);
+	online(n, &[0], slots).unwrap();
+}
+
+pub fn online(n: u8, models: &[ModelId], slots: u32) -> DispatchResult {
+	Tasks::go_online(operator(n), models.to_vec().try_into().unwrap(), slots)
+}
+
+/// Posts a task for a model and returns its number.
+pub fn post_for(n: u8, model: ModelId) -> TaskId {
+	let id = crate::NextTask::<Test>::get();
+	Tasks::post(operator(n), model, H256::zero(), 1, FEE, WAIT).unwrap();
+	id
+}
+
+pub fn post(n: u8) -> TaskId {
+	post_for(n, 0)
+}
+
+/// Goes on one block, checking every `try_state`.
+pub fn next_block() {
+	let next = System::block_number() + 1;
+	System::set_block_number(next);
+	System::reset_events();
+	Stake::on_initialize(next);
+	Tasks::on_initialize(next);
+	try_state();
+}
+
+pub fn run_to(block: u32) {
+	while System::block_number() < block {
+		next_block();
+	}
+}
+
+pub fn blocks(count: u32) {
+	run_to(System::block_number() + count);
+}
+
+pub fn phase(id: TaskId) -> Option<TaskPhase> {
+	Tasks::task(id).map(|task| task.phase)
+}
+
+/// The miner that has, or had, the task: by the number of its owner.
+pub fn drawn(id: TaskId) -> Option<u8> {
+	Tasks::task(id)?.miner.map(|owner| AsRef::<[u8]>::as_ref(&owner)[0])
+}
+
+pub const SALT: [u8; 32] = [7; 32];
+pub const ROOT: H256 = H256::repeat_byte(9);
+
+/// The commitment of miner `n`'s operator to [`ROOT`].
+pub fn promise(n: u8, task: TaskId, round: u32) -> H256 {
+	let genesis = System::block_hash(0);
+	commitment(&genesis, task, round, &account(n + 100), &ROOT, &SALT)
+}
+
+pub fn commit(n: u8, task: TaskId) -> DispatchResult {
+	let round = Tasks::task(task).map_or(0, |task| task.round);
+	Tasks::commit(operator(n), vec![(task, promise(n, task, round))].try_into().unwrap())
+}
+
+pub fn reveal_with(n: u8, task: TaskId, output_root: H256, salt: [u8; 32]) -> DispatchResult {
+	Tasks::reveal(
+		operator(n),
+		vec![crate::Reveal { task, output_root, salt }].try_into().unwrap(),
+	)
+}
+
+pub fn reveal(n: u8, task: TaskId) -> DispatchResult {
+	reveal_with(n, task, ROOT, SALT)
+}
+
+pub fn error(error: crate::Error<Test>) -> DispatchError {
+	error.into()
+}

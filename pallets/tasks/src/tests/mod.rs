@@ -1,0 +1,4 @@
+mod deadlines;
+mod drawing;
+mod posting;
+mod results;

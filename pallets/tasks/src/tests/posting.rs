@@ -1,0 +1,132 @@
+use crate::{mock::*, pallet::Error};
+use cuckoo_primitives::{views::TaskPhase, Role, CAI};
+use frame_support::{assert_noop, assert_ok, traits::fungible::{Inspect, InspectHold}};
+use sp_core::H256;
+use sp_runtime::DispatchResult;
+
+fn try_post(n: u8, model: u32, items: u32, fee: u128, wait: u32) -> DispatchResult {
+	Tasks::post(operator(n), model, H256::zero(), items, fee, wait)
+}
+
+#[test]
+fn only_a_staked_coordinators_operator_posts() {
+	run(|| {
+		assert_noop!(try_post(1, 0, 1, FEE, WAIT), Error::<Test>::NotCoordinator);
+		register(1, Role::Miner, 3_000_000 * CAI);
+		assert_noop!(try_post(1, 0, 1, FEE, WAIT), Error::<Test>::NotCoordinator);
+		coordinator(2);
+		assert_noop!(
+			Tasks::post(RuntimeOrigin::signed(account(2)), 0, H256::zero(), 1, FEE, WAIT),
+			Error::<Test>::NotCoordinator
+		);
+		assert_ok!(try_post(2, 0, 1, FEE, WAIT));
+		assert_ok!(Stake::unvote(
+			RuntimeOrigin::signed(account(2)),
+			account(2),
+			1_000_000 * CAI
+		));
+		assert_noop!(try_post(2, 0, 1, FEE, WAIT), Error::<Test>::StakeTooSmall);
+	});
+}
+
+#[test]
+fn bad_tasks_are_refused_and_cost_nothing() {
+	run(|| {
+		coordinator(1);
+		assert_noop!(try_post(1, 1, 1, FEE, WAIT), Error::<Test>::UnknownModel);
+		assert_noop!(try_post(1, 0, 0, FEE, WAIT), Error::<Test>::BadItemCount);
+		assert_noop!(try_post(1, 0, 2, FEE, WAIT), Error::<Test>::BadItemCount);
+		assert_noop!(try_post(1, 0, 1, MIN_FEE - 1, WAIT), Error::<Test>::FeeTooLow);
+		assert_noop!(try_post(1, 0, 1, FEE, 0), Error::<Test>::BadMaxWait);
+		assert_noop!(try_post(1, 0, 1, FEE, 201), Error::<Test>::BadMaxWait);
+		assert!(try_post(1, 0, 1, PURSE + 1, WAIT).is_err());
+		assert_ok!(Models::suspend(RuntimeOrigin::root(), 0));
+		assert_noop!(try_post(1, 0, 1, FEE, WAIT), Error::<Test>::ModelInactive);
+		assert_eq!(Balances::balance(&account(101)), PURSE);
+	});
+}
+
+#[test]
+fn the_fee_is_held_and_comes_back_when_the_task_is_cancelled() {
+	run(|| {
+		coordinator(1);
+		coordinator(2);
+		let (ripening, ready) = (post(1), post(1));
+		assert_eq!(Balances::total_balance_on_hold(&account(101)), 2 * FEE);
+		assert_noop!(Tasks::cancel(operator(2), ripening), Error::<Test>::NotYours);
+		assert_ok!(Tasks::cancel(operator(1), ripening));
+		assert_eq!(Balances::total_balance_on_hold(&account(101)), FEE);
+		assert_eq!(phase(ripening), Some(TaskPhase::Cancelled));
+		assert_noop!(Tasks::cancel(operator(1), ripening), Error::<Test>::TaskEnded);
+		assert_noop!(Tasks::cancel(operator(1), 9), Error::<Test>::UnknownTask);
+		blocks(2);
+		assert_ok!(Tasks::cancel(operator(1), ready));
+		assert_eq!(Balances::balance(&account(101)), PURSE);
+	});
+}
+
+#[test]
+fn a_task_that_is_being_worked_on_is_not_cancelled() {
+	run(|| {
+		coordinator(1);
+		miner(2, 30_000 * CAI, 1);
+		let task = post(1);
+		blocks(2);
+		assert_noop!(Tasks::cancel(operator(1), task), Error::<Test>::AlreadyDrawn);
+	});
+}
+
+#[test]
+fn a_task_in_the_middle_of_a_queue_can_be_cancelled() {
+	run(|| {
+		coordinator(1);
+		let tasks = [post(1), post(1), post(1), post(1)];
+		blocks(2);
+		for task in [tasks[1], tasks[3], tasks[0], tasks[2]] {
+			assert_ok!(Tasks::cancel(operator(1), task));
+			try_state();
+		}
+	});
+}
+
+#[test]
+fn with_no_miner_online_the_task_waits_and_is_refunded() {
+	run(|| {
+		coordinator(1);
+		let task = post(1);
+		blocks(WAIT);
+		assert_eq!(phase(task), Some(TaskPhase::Queued));
+		assert_eq!(Balances::balance(&account(101)), PURSE - FEE);
+		blocks(1);
+		assert_eq!(phase(task), Some(TaskPhase::Expired));
+		assert_eq!(Balances::balance(&account(101)), PURSE);
+		blocks(20);
+		assert_eq!(phase(task), Some(TaskPhase::Expired));
+		blocks(1);
+		assert_eq!(phase(task), None);
+	});
+}
+
+#[test]
+fn a_coordinator_waits_for_sixteen_models_at_a_time() {
+	run(|| {
+		coordinator(1);
+		(0..16).for_each(|_| model(WINDOW));
+		(0..17).for_each(|model| {
+			post_for(1, model);
+		});
+		blocks(3);
+		assert_noop!(
+			Tasks::post(operator(1), 16, H256::zero(), 1, FEE, WAIT),
+			Error::<Test>::BadModelCount
+		);
+		// The seventeenth was posted before the others were ripe: it waits until there is room, and comes to it.
+		assert_eq!(phase(16), Some(TaskPhase::Queued));
+		assert_ok!(Tasks::cancel(operator(1), 3));
+		blocks(2);
+		register(2, Role::Miner, 30_000 * CAI);
+		assert_ok!(online(2, &[16], 1));
+		blocks(1);
+		assert_eq!(phase(16), Some(TaskPhase::Working));
+	});
+}

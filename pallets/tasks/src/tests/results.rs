@@ -1,0 +1,153 @@
+use crate::{mock::*, pallet::Error, Event};
+use cuckoo_primitives::{traits::Pools as _, views::TaskPhase, CAI};
+use frame_support::{assert_noop, assert_ok, traits::fungible::{Inspect, InspectHold}};
+use sp_core::H256;
+
+/// A task drawn for miner 2, with miner 3 registered but offline.
+fn working() -> u64 {
+	coordinator(1);
+	miner(2, 30_000 * CAI, 4);
+	miner(3, 30_000 * CAI, 4);
+	Tasks::go_offline(operator(3)).unwrap();
+	let task = post(1);
+	blocks(2);
+	assert_eq!(drawn(task), Some(2));
+	task
+}
+
+#[test]
+fn a_result_is_paid_into_the_miners_pool() {
+	run(|| {
+		let task = working();
+		assert_ok!(commit(2, task));
+		assert_eq!(phase(task), Some(TaskPhase::Revealing));
+		blocks(1);
+		assert_ok!(reveal(2, task));
+		assert_eq!(phase(task), Some(TaskPhase::Settled));
+		assert_eq!(Stake::weight(&account(2)), 30_000 * CAI + FEE);
+		assert_eq!(Balances::balance(&account(101)), PURSE - FEE);
+		assert_eq!(Balances::total_balance_on_hold(&account(101)), 0);
+		let view = Tasks::task(task).unwrap();
+		assert_eq!(view.output_root, Some(ROOT));
+		let now = System::block_number();
+		assert_eq!(view.blocks.committed, Some(now - 1));
+		assert_eq!((view.blocks.revealed, view.blocks.ended), (Some(now), Some(now)));
+		assert_eq!(Tasks::free_slots(&account(2)), Some(4));
+	});
+}
+
+#[test]
+fn nobody_commits_without_a_seat() {
+	run(|| {
+		let task = working();
+		assert_noop!(commit(3, task), Error::<Test>::NoSeat);
+		assert_noop!(commit(1, task), Error::<Test>::NotMiner);
+		assert_noop!(
+			Tasks::commit(
+				RuntimeOrigin::signed(account(2)),
+				vec![(task, H256::zero())].try_into().unwrap()
+			),
+			Error::<Test>::NotMiner
+		);
+		assert_noop!(commit(2, task + 1), Error::<Test>::UnknownTask);
+		assert_noop!(
+			Tasks::commit(operator(2), Default::default()),
+			Error::<Test>::NothingToDo
+		);
+	});
+}
+
+#[test]
+fn a_commitment_stands_once_made() {
+	run(|| {
+		let task = working();
+		assert_noop!(reveal(2, task), Error::<Test>::NotCommitted);
+		assert_ok!(commit(2, task));
+		assert_noop!(commit(2, task), Error::<Test>::AlreadyCommitted);
+	});
+}
+
+#[test]
+fn a_reveal_must_match_its_commitment_and_come_later() {
+	run(|| {
+		let task = working();
+		assert_ok!(commit(2, task));
+		assert_noop!(reveal(2, task), Error::<Test>::TooEarly);
+		blocks(1);
+		assert_noop!(reveal_with(2, task, H256::zero(), SALT), Error::<Test>::WrongReveal);
+		assert_noop!(reveal_with(2, task, ROOT, [0; 32]), Error::<Test>::WrongReveal);
+		assert_noop!(reveal(3, task), Error::<Test>::NoSeat);
+		assert_ok!(reveal(2, task));
+		assert_noop!(reveal(2, task), Error::<Test>::TaskEnded);
+		assert_noop!(commit(2, task), Error::<Test>::TaskEnded);
+		assert_eq!(Stake::weight(&account(2)), 30_000 * CAI + FEE);
+	});
+}
+
+#[test]
+fn anothers_commitment_copied_opens_for_nobody() {
+	run(|| {
+		coordinator(1);
+		miner(2, 30_000 * CAI, 1);
+		let task = post(1);
+		blocks(2);
+		// Miner 2 puts in what miner 3 would have committed, and then shows miner 3's opening.
+		let copied = promise(3, task, 0);
+		assert_ok!(Tasks::commit(operator(2), vec![(task, copied)].try_into().unwrap()));
+		blocks(1);
+		assert_noop!(reveal(2, task), Error::<Test>::WrongReveal);
+	});
+}
+
+#[test]
+fn one_bad_entry_does_not_stop_the_others() {
+	run(|| {
+		coordinator(1);
+		miner(2, 30_000 * CAI, 4);
+		let tasks = [post(1), post(1)];
+		blocks(2);
+		let list = vec![
+			(tasks[0], promise(2, tasks[0], 0)),
+			(99, H256::zero()),
+			(tasks[1], promise(2, tasks[1], 0)),
+			(tasks[0], H256::zero()),
+		];
+		assert_ok!(Tasks::commit(operator(2), list.try_into().unwrap()));
+		for (task, why) in
+			[(99, Error::<Test>::UnknownTask), (tasks[0], Error::<Test>::AlreadyCommitted)]
+		{
+			System::assert_has_event(
+				Event::CommitRefused { task, operator: account(102), error: error(why) }.into(),
+			);
+		}
+		assert_eq!(phase(tasks[0]), Some(TaskPhase::Revealing));
+		assert_eq!(phase(tasks[1]), Some(TaskPhase::Revealing));
+	});
+}
+
+#[test]
+fn a_new_operator_takes_over_what_the_old_one_promised() {
+	run(|| {
+		let task = working();
+		assert_ok!(commit(2, task));
+		assert_ok!(Stake::set_operator(RuntimeOrigin::signed(account(2)), account(120)));
+		blocks(1);
+		assert_noop!(reveal(2, task), Error::<Test>::NotMiner);
+		assert_eq!(Tasks::seats(account(120)).len(), 1);
+		assert_ok!(reveal(20, task));
+		assert_eq!(phase(task), Some(TaskPhase::Settled));
+	});
+}
+
+#[test]
+fn a_miner_whose_stake_left_is_still_paid_for_its_work() {
+	run(|| {
+		let task = working();
+		assert_ok!(commit(2, task));
+		assert_ok!(Stake::unvote(RuntimeOrigin::signed(account(2)), account(2), u128::MAX));
+		blocks(1);
+		let before = Balances::balance(&account(2));
+		assert_ok!(reveal(2, task));
+		assert_eq!(Balances::balance(&account(2)), before + FEE);
+	});
+}

@@ -1,0 +1,85 @@
+//! What calls and hooks cost. Storage is counted by hand here and priced by the database's weights, with a flat 50 µs for the rest;
+//! `frame-benchmarking` replaces these figures.
+
+use core::marker::PhantomData;
+use frame_support::{
+	traits::Get,
+	weights::{constants::WEIGHT_REF_TIME_PER_MICROS, Weight},
+};
+
+/// What calls and hooks cost.
+pub trait WeightInfo {
+	/// [`crate::Call::post`]
+	fn post() -> Weight;
+	/// [`crate::Call::cancel`]
+	fn cancel() -> Weight;
+	/// [`crate::Call::go_online`]
+	fn go_online() -> Weight;
+	/// [`crate::Call::go_offline`]
+	fn go_offline() -> Weight;
+	/// [`crate::Call::commit`] for `n` tasks
+	fn commit(n: u32) -> Weight;
+	/// [`crate::Call::reveal`] for `n` tasks
+	fn reveal(n: u32) -> Weight;
+	/// Giving an operator another weight in the draws of `n` models
+	fn weigh(n: u32) -> Weight;
+	/// One deadline met, or a block without any
+	fn deadline() -> Weight;
+	/// What the hook costs before it draws
+	fn hook_base() -> Weight;
+	/// One task drawn, or the finding that there is none
+	fn draw() -> Weight;
+}
+
+/// The estimate.
+pub struct Estimate<T>(PhantomData<T>);
+
+/// Nodes that a change in a set of a million members reads and writes.
+const TREE: u64 = 5;
+
+impl<T: frame_system::Config> Estimate<T> {
+	fn storage(reads: u64, writes: u64) -> Weight {
+		Weight::from_parts(50 * WEIGHT_REF_TIME_PER_MICROS, 0)
+			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+
+	/// Two sets change with every model: who waits or is idle, and the models themselves.
+	fn sets(n: u64) -> Weight {
+		T::DbWeight::get().reads_writes(n * 2 * (TREE + 4), n * 2 * (TREE + 4))
+	}
+}
+
+impl<T: frame_system::Config> WeightInfo for Estimate<T> {
+	fn post() -> Weight {
+		Self::storage(7, 6)
+	}
+	fn cancel() -> Weight {
+		Self::storage(8, 8).saturating_add(Self::sets(1))
+	}
+	fn go_online() -> Weight {
+		Self::storage(20, 2).saturating_add(Self::sets(32))
+	}
+	fn go_offline() -> Weight {
+		Self::storage(3, 1).saturating_add(Self::sets(16))
+	}
+	fn commit(n: u32) -> Weight {
+		Self::storage(4, 3).saturating_mul(n.max(1).into())
+	}
+	fn reveal(n: u32) -> Weight {
+		Self::storage(12, 10)
+			.saturating_add(Self::sets(32))
+			.saturating_mul(n.max(1).into())
+	}
+	fn weigh(n: u32) -> Weight {
+		Self::storage(1, 0).saturating_add(Self::sets(n.into()))
+	}
+	fn deadline() -> Weight {
+		Self::storage(10, 10).saturating_add(Self::sets(17))
+	}
+	fn hook_base() -> Weight {
+		Self::storage(2, 1)
+	}
+	fn draw() -> Weight {
+		Self::storage(8 + 3 * (TREE + 2), 8).saturating_add(Self::sets(17))
+	}
+}
