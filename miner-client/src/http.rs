@@ -11,7 +11,8 @@ use cuckoo_primitives::{
 	TaskId,
 };
 use reqwest::{redirect, Client, Method, Url};
-use sp_core::{crypto::AccountId32, hashing::blake2_256, H256};
+use sp_core::{crypto::AccountId32, H256};
+use sp_crypto_hashing::blake2_256;
 
 /// To reach a coordinator at all.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -68,11 +69,10 @@ pub enum HttpError {
 }
 
 impl HttpError {
-	/// Whether asking again is of no use: the coordinator understood and does not want it.
+	/// Whether asking again is of no use: the coordinator has looked at the bytes and does not want them.
 	pub fn is_final(&self) -> bool {
-		// 401 may be a clock that is off, 408, 425 and 429 ask for another attempt.
-		matches!(self, Self::Refused { status: 400..=499, .. })
-			&& !matches!(self, Self::Refused { status: 401 | 408 | 425 | 429, .. })
+		// Not 401, a clock that is off, nor 403 and 404: its node may not have seen the draw yet, or it has just come back from a crash.
+		matches!(self, Self::Refused { status: 400 | 405 | 409 | 410 | 413 | 415 | 422, .. })
 	}
 }
 
@@ -135,8 +135,7 @@ impl Coordinators {
 	/// The bytes with this hash.
 	pub async fn blob(&self, peer: Peer<'_>, hash: H256) -> Result<Vec<u8>, HttpError> {
 		let path = format!("/v1/miner/blobs/{hash:?}");
-		let (url, body) =
-			self.send(peer, Method::GET, &path, Vec::new(), MAX_BLOB_BYTES).await?;
+		let (url, body) = self.send(peer, Method::GET, &path, Vec::new(), MAX_BLOB_BYTES).await?;
 		let found = H256::from(blake2_256(&body));
 		if found != hash {
 			let found = format!("{} bytes with the hash {found:?}", body.len());
@@ -206,7 +205,8 @@ impl Coordinators {
 /// away.
 fn url(endpoint: &str, path: &str) -> Result<Url, HttpError> {
 	let bad = || HttpError::Endpoint(endpoint.chars().take(200).collect());
-	let url = Url::parse(&format!("{}{path}", endpoint.trim_end_matches('/'))).map_err(|_| bad())?;
+	let url =
+		Url::parse(&format!("{}{path}", endpoint.trim_end_matches('/'))).map_err(|_| bad())?;
 	let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none();
 	if plain && url.fragment().is_none() && url.username().is_empty() {
 		Ok(url)
@@ -311,7 +311,8 @@ mod tests {
 		let elsewhere = client.inputs(peer, 9, 2, root()).await.unwrap_err();
 		assert!(matches!(elsewhere, HttpError::Refused { status: 303, .. }), "{elsewhere}");
 		let unknown = client.inputs(peer, 10, 2, root()).await.unwrap_err();
-		assert!(unknown.is_final() && !elsewhere.is_final(), "{unknown}");
+		assert!(matches!(unknown, HttpError::Refused { status: 404, .. }), "{unknown}");
+		assert!(!unknown.is_final(), "the coordinator may come to know the task");
 
 		let gone = Peer { endpoint: "http://127.0.0.1:1", operator: &operator };
 		let gone = client.inputs(gone, 7, 2, root()).await.unwrap_err();
@@ -330,6 +331,8 @@ mod tests {
 		let other = Peer { endpoint: &endpoint, operator: &wrong };
 		let error = client.upload(other, 7, 0, b"picture".to_vec()).await.unwrap_err();
 		assert!(matches!(error, HttpError::Refused { status: 401, .. }) && !error.is_final());
+		let conflict = HttpError::Refused { url: endpoint, status: 409, body: String::new() };
+		assert!(conflict.is_final());
 	}
 
 	#[test]
@@ -337,7 +340,15 @@ mod tests {
 		let good = |endpoint| url(endpoint, "/v1/x").unwrap().to_string();
 		assert_eq!(good("https://a.example"), "https://a.example/v1/x");
 		assert_eq!(good("http://10.0.0.1:8080/cuckoo/"), "http://10.0.0.1:8080/cuckoo/v1/x");
-		for bad in ["", "a.example", "file:///etc/passwd", "ftp://a", "http://u:p@a", "http://a/?x=", "http://a/#"] {
+		for bad in [
+			"",
+			"a.example",
+			"file:///etc/passwd",
+			"ftp://a",
+			"http://u:p@a",
+			"http://a/?x=",
+			"http://a/#",
+		] {
 			assert!(matches!(url(bad, "/v1/x"), Err(HttpError::Endpoint(_))), "{bad}");
 		}
 	}

@@ -6,7 +6,8 @@
 use std::{sync::mpsc, thread, time::Instant};
 
 use cuckoo_primitives::{merkle::SKETCH_BYTES, sketch::sketch, work::MAX_BLOB_BYTES, TaskId};
-use sp_core::{hashing::blake2_256, H256};
+use sp_core::H256;
+use sp_crypto_hashing::blake2_256;
 use tokio::sync::oneshot;
 
 use crate::pipeline::{Pipeline, Watch};
@@ -29,7 +30,7 @@ pub enum JobError {
 }
 
 /// What the chain and the coordinator get of one inference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Computed {
 	/// The output's bytes.
 	pub output: Vec<u8>,
@@ -53,7 +54,9 @@ pub fn compute(
 	let output = pipeline.run(input, watch)?;
 	if output.blob.len() > MAX_BLOB_BYTES {
 		let size = output.blob.len();
-		return Err(JobError::Output(format!("{size} bytes, at most {MAX_BLOB_BYTES} can be sent")));
+		return Err(JobError::Output(format!(
+			"{size} bytes, at most {MAX_BLOB_BYTES} can be sent"
+		)));
 	}
 	let sketch = sketch(task, item, output.values)
 		.ok_or_else(|| JobError::Output("it holds values that are not finite numbers".into()))?;
@@ -85,9 +88,9 @@ impl Watch for Caller<'_> {
 
 impl Runner {
 	/// Starts a thread for an opened model.
-	pub fn start(name: &str, pipeline: Pipeline) -> std::io::Result<Self> {
+	pub fn start(pipeline: Pipeline) -> std::io::Result<Self> {
 		let (jobs, queue) = mpsc::channel::<Job>();
-		thread::Builder::new().name(format!("model {name}")).spawn(move || {
+		thread::Builder::new().name("model".into()).spawn(move || {
 			while let Ok(job) = queue.recv() {
 				let result = if job.reply.is_closed() {
 					Err(JobError::Cancelled)

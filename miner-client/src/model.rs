@@ -12,7 +12,8 @@ use std::{
 
 use cuckoo_primitives::ModelKind;
 use sha2::{Digest, Sha256};
-use sp_core::{hashing::blake2_256, H256};
+use sp_core::H256;
+use sp_crypto_hashing::blake2_256;
 
 /// The file that names all others.
 pub const SUMS: &str = "SHA256SUMS";
@@ -126,8 +127,10 @@ impl Model {
 		let mut files = BTreeMap::new();
 		for (file, expected) in listed {
 			let path = inside(&root, &file)?;
-			let found = sha256(&path)
-				.map_err(|e| ModelError::Unreadable { file: file.clone(), reason: e.to_string() })?;
+			let found = sha256(&path).map_err(|e| ModelError::Unreadable {
+				file: file.clone(),
+				reason: e.to_string(),
+			})?;
 			if found != expected {
 				return Err(ModelError::WrongHash { file, expected, found });
 			}
@@ -212,10 +215,10 @@ fn inside(root: &Path, listed: &str) -> Result<PathBuf, ModelError> {
 	if !Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
 		return Err(outside());
 	}
-	let path = root.join(listed).canonicalize().map_err(|e| ModelError::Unreadable {
-		file: listed.to_string(),
-		reason: e.to_string(),
-	})?;
+	let path = root
+		.join(listed)
+		.canonicalize()
+		.map_err(|e| ModelError::Unreadable { file: listed.to_string(), reason: e.to_string() })?;
 	// A symbolic link may lead anywhere.
 	if path.starts_with(root) {
 		Ok(path)
@@ -308,7 +311,11 @@ pub(crate) mod tests {
 		let dir = folder(&[("model.onnx", b"graph")]);
 		fs::write(dir.path().join("model.onnx"), b"grapH").unwrap();
 		let error = Model::verify(dir.path()).unwrap_err().to_string();
-		for part in ["model.onnx", &hex::encode(Sha256::digest(b"graph")), &hex::encode(Sha256::digest(b"grapH"))] {
+		for part in [
+			"model.onnx",
+			&hex::encode(Sha256::digest(b"graph")),
+			&hex::encode(Sha256::digest(b"grapH")),
+		] {
 			assert!(error.contains(part), "{error} lacks {part}");
 		}
 	}

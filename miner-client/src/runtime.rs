@@ -15,6 +15,7 @@ use ort::{
 		cuda::{AttentionBackend, ConvAlgorithmSearch},
 		ArenaExtendStrategy, CPU, CUDA,
 	},
+	logging::LogLevel,
 	session::builder::{GraphOptimizationLevel, SessionBuilder},
 };
 
@@ -211,7 +212,8 @@ impl Runtime {
 			.with_optimization_level(GraphOptimizationLevel::All)?
 			.with_deterministic_compute(true)?
 			// Three sessions of one model would otherwise burn the cores waiting for each other.
-			.with_intra_op_spinning(false)?;
+			.with_intra_op_spinning(false)?
+			.with_log_level(LogLevel::Warning)?;
 		register(builder, self.provider)?.commit_from_file(file)
 	}
 }
@@ -249,8 +251,7 @@ pub(crate) fn for_tests() -> Option<&'static Runtime> {
 	static RUNTIME: std::sync::OnceLock<Option<Runtime>> = std::sync::OnceLock::new();
 	let runtime = RUNTIME.get_or_init(|| {
 		let library = std::env::var_os("ORT_DYLIB_PATH")?.into();
-		let options =
-			Options { library: Some(library), allow_cpu: true, device: 0, threads: 1 };
+		let options = Options { library: Some(library), allow_cpu: true, device: 0, threads: 1 };
 		Some(Runtime::load(&options).unwrap())
 	});
 	if runtime.is_none() {

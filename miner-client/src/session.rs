@@ -48,7 +48,11 @@ impl Port {
 	pub fn check(&self, tensor: &Tensor) -> Result<(), String> {
 		let fits = tensor.data.dtype() == self.dtype
 			&& tensor.shape.len() == self.shape.len()
-			&& self.shape.iter().zip(&tensor.shape).all(|(want, have)| want.is_none_or(|w| w == *have));
+			&& self
+				.shape
+				.iter()
+				.zip(&tensor.shape)
+				.all(|(want, have)| want.is_none_or(|w| w == *have));
 		if fits {
 			return Ok(());
 		}
@@ -106,7 +110,8 @@ impl Session {
 
 	/// Runs the model: all its outputs, in the order of [`Self::outputs`].
 	pub fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<Tensor>, JobError> {
-		let gone = || JobError::Runtime("the session's thread is gone; restart miner-client".into());
+		let gone =
+			|| JobError::Runtime("the session's thread is gone; restart miner-client".into());
 		let (reply, answer) = mpsc::sync_channel(1);
 		self.requests.send(Request { inputs, reply }).map_err(|_| gone())?;
 		answer.recv().map_err(|_| gone())?

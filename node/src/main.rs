@@ -1,1 +1,15 @@
-fn main() {}
+//! `cuckoo-node`: the Cuckoo chain's node.
+//!
+//! * `cli`: what can be said on the command line; `command`: what is done then;
+//! * `chain_spec`: the chains that this binary knows by name;
+//! * `service`: the node's parts put together; `rpc`: what it answers.
+
+mod chain_spec;
+mod cli;
+mod command;
+mod rpc;
+mod service;
+
+fn main() -> sc_cli::Result<()> {
+	command::run()
+}

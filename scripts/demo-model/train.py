@@ -392,7 +392,7 @@ class Denoiser(nn.Module):
 def train_denoiser(data, tokenizer, vocabulary, encoder, decoder, steps, batch):
     model = Denoiser(vocabulary)
     average = copy.deepcopy(model).requires_grad_(False)
-    loop = Loop("denoiser", model.parameters(), steps, 1.5e-3, 0.01)
+    loop = Loop("denoiser", model.parameters(), steps, 2e-3, 0.01)
     alphas = torch.from_numpy(reference.Ddim(SCHEDULER, 20).alphas).float()
     known = {}
     for step in range(steps):
@@ -543,11 +543,11 @@ def main():
     parser.add_argument("--out", type=Path, default=here / "model", help="model folder to write")
     parser.add_argument("--figures", type=Path, default=here / "training.json", help="training figures to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--autoencoder-steps", type=int, default=2000)
+    parser.add_argument("--autoencoder-steps", type=int, default=1800)
     parser.add_argument("--autoencoder-batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=4000, help="denoiser steps")
+    parser.add_argument("--steps", type=int, default=3600, help="denoiser steps")
     parser.add_argument("--batch", type=int, default=64, help="denoiser batch")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
 
     began = time.monotonic()

@@ -7,7 +7,7 @@ use rand_chacha::{
 	rand_core::{RngCore, SeedableRng},
 	ChaCha20Rng,
 };
-use sp_core::hashing::blake2_256;
+use sp_crypto_hashing::blake2_256;
 
 use crate::tensors::Tensor;
 

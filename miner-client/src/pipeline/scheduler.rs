@@ -109,7 +109,7 @@ impl Ddim {
 		if config.trained_betas.is_some() || config.thresholding || config.rescale_betas_zero_snr {
 			bail!("scheduler_config.json: trained_betas, thresholding and rescale_betas_zero_snr are not supported");
 		}
-		if config.clip_sample && !(config.clip_sample_range > 0.0) {
+		if config.clip_sample && config.clip_sample_range <= 0.0 {
 			bail!("scheduler_config.json: clip_sample_range is not above 0");
 		}
 		let (start, end) = (config.beta_start, config.beta_end);
@@ -218,7 +218,10 @@ mod tests {
 	#[test]
 	fn timesteps_as_numpy_spaces_them() {
 		let of = |spacing: &str, steps| {
-			ddim(&format!(r#"{{"timestep_spacing": "{spacing}"}}"#)).unwrap().timesteps(steps).unwrap()
+			ddim(&format!(r#"{{"timestep_spacing": "{spacing}"}}"#))
+				.unwrap()
+				.timesteps(steps)
+				.unwrap()
 		};
 		assert_eq!(of("leading", 7), [852, 710, 568, 426, 284, 142, 0]);
 		assert_eq!(of("trailing", 7), [999, 856, 713, 570, 428, 285, 142]);
@@ -259,7 +262,8 @@ mod tests {
 					r#"{{"prediction_type": "{prediction}", "timestep_spacing": "{spacing}", "steps_offset": 1}}"#
 				);
 				let ddim = ddim(&change).unwrap();
-				let at = |t: usize| (ddim.alphas[t].sqrt() as f32, (1.0 - ddim.alphas[t]).sqrt() as f32);
+				let at =
+					|t: usize| (ddim.alphas[t].sqrt() as f32, (1.0 - ddim.alphas[t]).sqrt() as f32);
 				let timesteps = ddim.timesteps(10).unwrap();
 				let (signal, noise) = at(timesteps[0]);
 				let mut latents: Vec<f32> =

@@ -70,10 +70,7 @@ mod tests {
 			dtype,
 			shape: shape.to_vec(),
 		};
-		vec![
-			port("x", Dtype::F32, &[None, Some(2)]),
-			port("ids", Dtype::I64, &[Some(1)]),
-		]
+		vec![port("x", Dtype::F32, &[None, Some(2)]), port("ids", Dtype::I64, &[Some(1)])]
 	}
 
 	fn file(tensors: &[(&str, Tensor)]) -> Vec<u8> {
@@ -115,9 +112,13 @@ mod tests {
 		let tensor_type = [vec![1 << 3, 1], field(2, &dim)].concat();
 		let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor_type))].concat();
 		let node = [field(1, b"x"), field(1, b"x"), field(2, b"y"), field(4, b"Add")].concat();
-		let graph =
-			[field(1, &node), field(2, b"double"), field(11, &value(b"x")), field(12, &value(b"y"))]
-				.concat();
+		let graph = [
+			field(1, &node),
+			field(2, b"double"),
+			field(11, &value(b"x")),
+			field(12, &value(b"y")),
+		]
+		.concat();
 		let opset = [field(1, b""), vec![2 << 3, 13]].concat();
 		[vec![1 << 3, 8], field(7, &graph), field(8, &opset)].concat()
 	}

@@ -70,7 +70,11 @@ impl Network {
 		let inputs = inputs.filter(|found| found.len() == session.inputs().len());
 		let Some(inputs) = inputs else {
 			let has: Vec<&str> = session.inputs().iter().map(|port| port.name.as_str()).collect();
-			bail!("{file}: takes {}, a Stable Diffusion export takes {}", has.join(", "), names.join(", "));
+			bail!(
+				"{file}: takes {}, a Stable Diffusion export takes {}",
+				has.join(", "),
+				names.join(", ")
+			);
 		};
 		// Exports name the output as diffusers does; some carry more outputs after it.
 		let output =
@@ -124,7 +128,8 @@ impl TextToImage {
 		let scaling = vae_config.scaling_factor;
 		ensure!(scaling.is_normal(), "vae_decoder/config.json: scaling_factor {scaling} cannot be");
 
-		let open = |file, inputs: &[&str], output| Network::open(runtime, model, file, inputs, output);
+		let open =
+			|file, inputs: &[&str], output| Network::open(runtime, model, file, inputs, output);
 		let text_encoder = open("text_encoder/model.onnx", &["input_ids"], "last_hidden_state")?;
 		let unet = open(
 			"unet/model.onnx",
@@ -240,7 +245,9 @@ impl TextToImage {
 fn config<T: Default + serde::de::DeserializeOwned>(model: &Model, name: &str) -> Result<T> {
 	match model.text(name) {
 		None => Ok(T::default()),
-		Some(text) => serde_json::from_str(&text.context(name.to_owned())?).context(name.to_owned()),
+		Some(text) => {
+			serde_json::from_str(&text.context(name.to_owned())?).context(name.to_owned())
+		},
 	}
 }
 

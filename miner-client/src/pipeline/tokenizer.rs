@@ -4,9 +4,7 @@ use anyhow::{anyhow, bail, Context, Result};
 use serde_json::Value;
 use tokenizers::{
 	models::bpe::BPE,
-	normalizers::{
-		replace::ReplacePattern, Lowercase, Replace, Sequence as Normalizers, NFC,
-	},
+	normalizers::{replace::ReplacePattern, Lowercase, Replace, Sequence as Normalizers, NFC},
 	pre_tokenizers::{
 		byte_level::ByteLevel,
 		sequence::Sequence as PreTokenizers,

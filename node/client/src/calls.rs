@@ -84,8 +84,8 @@ pub fn withdraw(owner: &AccountId32) -> Call {
 }
 
 /// Withdraws what somebody else has unbonded from a pool, to them.
-pub fn withdraw_for(who: &AccountId32, owner: &AccountId32) -> Call {
-	call("Stake", "withdraw_for", [("who", bytes(who)), ("owner", bytes(owner))])
+pub fn withdraw_for(voter: &AccountId32, owner: &AccountId32) -> Call {
+	call("Stake", "withdraw_for", [("voter", bytes(voter)), ("owner", bytes(owner))])
 }
 
 /// Replaces the operator account of the signer's pool.
@@ -213,7 +213,7 @@ mod tests {
 				"Stake.register(role, operator, intro, commission, bond)",
 			),
 			(vote(&who, 1), "Stake.vote(owner, amount)"),
-			(withdraw_for(&who, &who), "Stake.withdraw_for(who, owner)"),
+			(withdraw_for(&who, &who), "Stake.withdraw_for(voter, owner)"),
 			(chill(), "Stake.chill()"),
 			(
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
@@ -232,10 +232,7 @@ mod tests {
 	#[test]
 	fn values_have_the_shape_of_their_type() {
 		assert_eq!(variant(Role::Coordinator), Value::unnamed_variant("Coordinator", []));
-		assert_eq!(
-			variant(ModelKind::TextToImage),
-			Value::unnamed_variant("TextToImage", [])
-		);
+		assert_eq!(variant(ModelKind::TextToImage), Value::unnamed_variant("TextToImage", []));
 		let pair = Value::unnamed_composite([number(5u64), bytes([1u8; 32])]);
 		assert_eq!(
 			commit(&[(5, H256::repeat_byte(1))]).call_data(),

@@ -70,9 +70,7 @@ pub fn refusals(included: &Included) -> Vec<(TaskId, String)> {
 	included
 		.events
 		.iter()
-		.filter(|event| {
-			event.is("Tasks", "CommitRefused") || event.is("Tasks", "RevealRefused")
-		})
+		.filter(|event| event.is("Tasks", "CommitRefused") || event.is("Tasks", "RevealRefused"))
 		.filter_map(|event| {
 			let why = event.fields.at("error")?;
 			Some((event.number("task")?, why.as_str().map_or_else(|| why.to_string(), Into::into)))
@@ -127,11 +125,7 @@ mod tests {
 	}
 
 	fn event(pallet: &str, variant: &str, fields: Vec<(&str, Value)>) -> Event {
-		Event {
-			pallet: pallet.into(),
-			variant: variant.into(),
-			fields: Composite::named(fields),
-		}
+		Event { pallet: pallet.into(), variant: variant.into(), fields: Composite::named(fields) }
 	}
 
 	#[test]

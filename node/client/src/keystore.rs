@@ -229,7 +229,7 @@ mod tests {
 			assert_eq!(read.public_key().0, key.public().0);
 			let signature = sp_core::sr25519::Signature::from(read.sign(b"message").0);
 			assert!(Pair::verify(&signature, b"message", &key.public()));
-			assert_eq!(inspect(&path).unwrap(), (account, "mine".into()));
+			assert_eq!(inspect(&path).unwrap(), (account, "mine".to_owned()));
 			fs::remove_file(&path).unwrap();
 		}
 	}

@@ -73,7 +73,9 @@ pub enum NodeError {
 		found: H256,
 	},
 	/// The node has not caught up with its chain.
-	#[error("the node at {url} is still syncing: wait until it has caught up, or use another node")]
+	#[error(
+		"the node at {url} is still syncing: wait until it has caught up, or use another node"
+	)]
 	Syncing {
 		/// The address.
 		url: String,
@@ -158,8 +160,7 @@ impl Node {
 	/// What an account can spend, in planck, as of the best block.
 	pub async fn free_balance(&self, who: &AccountId32) -> Result<u128, NodeError> {
 		let (number, hash) = self.best_block().await?;
-		let at =
-			self.api.at_block_hash_and_number(hash, number.into()).await.map_err(failed)?;
+		let at = self.api.at_block_hash_and_number(hash, number.into()).await.map_err(failed)?;
 		let key = vec![Value::from_bytes(who)];
 		let account = at.storage().fetch(("System", "Account"), key).await.map_err(failed)?;
 		let account = account.decode().map_err(failed)?;

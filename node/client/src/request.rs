@@ -60,7 +60,9 @@ pub enum RequestError {
 	#[error("the request has expired: check this machine's clock, and sign it anew")]
 	Expired,
 	/// It would be good for too long.
-	#[error("the request expires more than {MAX_REQUEST_LIFE} s ahead: check this machine's clock")]
+	#[error(
+		"the request expires more than {MAX_REQUEST_LIFE} s ahead: check this machine's clock"
+	)]
 	TooFarAhead,
 	/// The signature is for something else, or somebody else's.
 	#[error("the signature does not fit this request: is the coordinator's account right?")]
@@ -93,6 +95,7 @@ pub fn headers(
 }
 
 /// Who a request says it is from. A coordinator can look at this before it takes in a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
 	account: AccountId32,
 	expires: u64,
@@ -108,9 +111,8 @@ impl Claim {
 		let get = |name: &'static str| header(name).ok_or(RequestError::Missing(name));
 		let account = AccountId32::from_ss58check(get(HEADER_ACCOUNT)?)
 			.map_err(|_| RequestError::Malformed(HEADER_ACCOUNT))?;
-		let expires: u64 = get(HEADER_EXPIRES)?
-			.parse()
-			.map_err(|_| RequestError::Malformed(HEADER_EXPIRES))?;
+		let expires: u64 =
+			get(HEADER_EXPIRES)?.parse().map_err(|_| RequestError::Malformed(HEADER_EXPIRES))?;
 		let mut signature = [0u8; 64];
 		hex::decode_to_slice(get(HEADER_SIGNATURE)?, &mut signature)
 			.map_err(|_| RequestError::Malformed(HEADER_SIGNATURE))?;
@@ -186,15 +188,7 @@ mod tests {
 	}
 
 	fn at(headers: &Headers, now: u64) -> Result<AccountId32, RequestError> {
-		verify(
-			|name| get(headers, name),
-			&genesis(),
-			&coordinator(),
-			"PUT",
-			PATH,
-			b"output",
-			now,
-		)
+		verify(|name| get(headers, name), &genesis(), &coordinator(), "PUT", PATH, b"output", now)
 	}
 
 	#[test]

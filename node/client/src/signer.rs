@@ -132,8 +132,8 @@ impl Signer {
 
 	/// Signs a call with the next nonce, submits it and waits until it is in a best block.
 	///
-	/// After an error other than [`TxError::Dispatch`] the call did not take place, with one exception: after [`TxError::TimedOut`] on a
-	/// chain that stands still it may yet, up to the block that the error names.
+	/// After an error the call did not take place, with one exception: after [`TxError::TimedOut`] on a chain that stands still, and after
+	/// [`TxError::Stopped`], it may yet, within its era.
 	pub async fn submit(&self, call: Call) -> Result<Included, TxError> {
 		let (answer, outcome) = oneshot::channel();
 		self.queue.send(Job { call, answer }).await.map_err(|_| TxError::Stopped)?;
@@ -193,11 +193,10 @@ impl Actor {
 				.nonce(nonce)
 				.mortal_from_unchecked(ERA.into(), born.into(), hash)
 				.build();
-			let signed = at
-				.tx()
-				.create_signable_offline(call, params)
-				.and_then(|mut signable| signable.sign(&self.key))
-				.map_err(|error| TxError::Invalid(error.to_string()))?;
+			let signed = {
+				let signable = at.tx().create_signable_offline(call, params);
+				signable.map_err(invalid)?.sign(&self.key).map_err(invalid)?
+			};
 			let progress = match signed.submit_and_watch().await {
 				Ok(progress) => Some(progress),
 				Err(error) => match refusal(&error) {
@@ -217,6 +216,11 @@ impl Actor {
 			return Ok(Sent { signed, progress, born });
 		}
 	}
+}
+
+/// The chain's metadata has no such call, or not with such arguments.
+fn invalid(error: ExtrinsicError) -> TxError {
+	TxError::Invalid(error.to_string())
 }
 
 /// The block from which an era counts: one that no fork undoes, and one near enough to leave time.
@@ -276,8 +280,8 @@ impl Sent {
 		timeout(LIMIT, self.find(node, last)).await.unwrap_or(Err(TxError::TimedOut { last }))
 	}
 
-	/// Waits for the node to say which block the transaction is in. If the connection breaks, sends the same bytes again, which can take place
-	/// once only, and looks for them in every block that they may be in.
+	/// Waits for the node to say which block the transaction is in. If the node loses sight of it or goes away, sends the same bytes again, which
+	/// can take place once only, and looks for them in every block that they may be in.
 	async fn find(self, node: &Node, last: u32) -> Result<Included, TxError> {
 		let extrinsic = self.signed.hash();
 		let bytes = format!("0x{}", hex::encode(self.signed.encoded()));
@@ -306,7 +310,7 @@ impl Sent {
 	}
 }
 
-/// The block that the transaction is in, or `None` if the node went away before it said.
+/// The block that the transaction is in, or `None` if the node lost sight of it.
 async fn follow(
 	mut progress: TransactionProgress<Chain, OnlineClientAtBlockImpl<Chain>>,
 ) -> Result<Option<H256>, TxError> {
@@ -315,9 +319,9 @@ async fn follow(
 			TransactionStatus::InBestBlock(block) | TransactionStatus::InFinalizedBlock(block) => {
 				return Ok(Some(block.block_hash()));
 			},
-			TransactionStatus::Error { message }
-			| TransactionStatus::Invalid { message }
-			| TransactionStatus::Dropped { message } => return Err(TxError::Invalid(message)),
+			TransactionStatus::Invalid { message } => return Err(TxError::Invalid(message)),
+			// One pool threw it out; another may have it and put it into a block.
+			TransactionStatus::Error { .. } | TransactionStatus::Dropped { .. } => return Ok(None),
 			TransactionStatus::Validated
 			| TransactionStatus::Broadcasted
 			| TransactionStatus::NoLongerInBestBlock => {},

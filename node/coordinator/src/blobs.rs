@@ -9,7 +9,8 @@ use cuckoo_primitives::work::MAX_BLOB_BYTES;
 use object_store::{
 	local::LocalFileSystem, path::Path, GetOptions, ObjectStore, PutMode, PutPayload,
 };
-use sp_core::{hashing::blake2_256, H256};
+use sp_core::H256;
+use sp_crypto_hashing::blake2_256;
 
 /// Why a blob cannot be had or kept.
 #[derive(Debug, thiserror::Error)]

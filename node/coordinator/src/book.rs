@@ -13,7 +13,10 @@ use redb::{
 use sp_core::H256;
 use tokio::sync::broadcast;
 
-use crate::job::{IllegalChange, Job, JobId};
+use crate::{
+	id::JobId,
+	job::{IllegalChange, Job},
+};
 
 /// Every job, as JSON: fields can be added without touching what is stored.
 const JOBS: TableDefinition<u128, &[u8]> = TableDefinition::new("jobs");
@@ -406,10 +409,7 @@ mod tests {
 		assert_eq!(found, Some(keyed.clone()));
 		let other = Job { id: JobId::random(), request_hash: H256::zero(), ..keyed };
 		assert!(matches!(book.create(other).await, Err(BookError::KeyReused)));
-		assert!(matches!(
-			book.find_key("k".into(), H256::zero()).await,
-			Err(BookError::KeyReused)
-		));
+		assert!(matches!(book.find_key("k".into(), H256::zero()).await, Err(BookError::KeyReused)));
 	}
 
 	#[tokio::test]

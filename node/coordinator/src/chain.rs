@@ -63,6 +63,9 @@ pub enum PostError {
 	/// The chain refused it: it is in no block and never will be, or it failed in one.
 	#[error("{0}")]
 	Refused(String),
+	/// It did not get as far as the node.
+	#[error("{0}")]
+	NotSent(String),
 	/// It may have gone in, or may still.
 	#[error("{0}")]
 	Unsure(String),
@@ -122,8 +125,8 @@ impl NodeChain {
 			);
 		}
 		let free = within("balance", chain.node.free_balance(&account)).await?;
-		chain.owner = admit(&account, view, free, fee.or(least).unwrap_or(0))
-			.map_err(anyhow::Error::msg)?;
+		chain.owner =
+			admit(&account, view, free, fee.or(least).unwrap_or(0)).map_err(anyhow::Error::msg)?;
 		Ok(chain)
 	}
 
@@ -265,7 +268,10 @@ impl Chain for NodeChain {
 				Err(error @ (TxError::Dispatch { .. } | TxError::Invalid(_))) => {
 					Err(PostError::Refused(error.to_string()))
 				},
-				Err(error) => Err(PostError::Unsure(error.to_string())),
+				Err(error @ TxError::Node(_)) => Err(PostError::NotSent(error.to_string())),
+				Err(error @ (TxError::TimedOut { .. } | TxError::Stopped)) => {
+					Err(PostError::Unsure(error.to_string()))
+				},
 			}
 		}
 		.boxed()

@@ -10,7 +10,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
 	chain::{PostError, Posted},
-	job::{unix_now, Job},
+	id::unix_now,
+	job::Job,
 };
 
 const JOB_SECONDS: &str = "cuckoo_job_seconds";
@@ -58,6 +59,7 @@ pub(crate) fn posted(outcome: &Result<Posted, PostError>) {
 	let outcome = match outcome {
 		Ok(_) => "in_block",
 		Err(PostError::Refused(_)) => "refused",
+		Err(PostError::NotSent(_)) => "not_sent",
 		Err(PostError::Unsure(_)) => "unsure",
 	};
 	::metrics::counter!("cuckoo_posts_total", "outcome" => outcome).increment(1);

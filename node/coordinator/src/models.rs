@@ -114,7 +114,7 @@ fn by_name<'a>(models: &'a [ModelView], name: &str) -> Option<&'a ModelView> {
 	let active = || models.iter().filter(|model| model.active);
 	active().filter(|model| model.name == name).min_by_key(|model| model.model).or_else(|| {
 		let (name, number) = name.rsplit_once('@')?;
-		let number = number.parse().ok()?;
+		let number: cuckoo_primitives::ModelId = number.parse().ok()?;
 		active().find(|model| model.name == name && model.model == number)
 	})
 }

@@ -62,7 +62,9 @@ impl<'a> Picture<'a> {
 		}
 		let sides = 1..=MAX_SIDE;
 		match (image.dtype(), image.shape()) {
-			(Dtype::U8, &[height, width, 3]) if sides.contains(&height) && sides.contains(&width) => {
+			(Dtype::U8, &[height, width, 3])
+				if sides.contains(&height) && sides.contains(&width) =>
+			{
 				// The sides fit, and safetensors has checked that the data has the size of the shape.
 				Ok(Self { width: width as u32, height: height as u32, pixels: image.data() })
 			},

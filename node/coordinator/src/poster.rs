@@ -21,7 +21,8 @@ use tokio::{
 use crate::{
 	book::{Book, BookError},
 	chain::{At, Chain, ChainError, Post, PostError, Posted, POST_LIFE},
-	job::{Job, JobId, JobState, Posting, Settlement},
+	id::JobId,
+	job::{Job, JobState, Posting, Settlement},
 	metrics,
 };
 
@@ -201,6 +202,10 @@ impl Poster {
 				};
 				self.book.update::<BookError>(id, change).await.map(|_| ())
 			},
+			Err(PostError::NotSent(why)) => {
+				tracing::warn!(job = %id, %why, "a post was not sent");
+				forget_posting(&self.book, id).await
+			},
 			Err(PostError::Unsure(why)) => {
 				tracing::warn!(job = %id, %why, "a post may or may not have gone in; looking for it");
 				Ok(())
@@ -244,11 +249,7 @@ impl Poster {
 				},
 				Decision::PostAgain => {
 					tracing::info!(job = %id, "the post did not go in; posting again");
-					let change = |job: &mut Job| {
-						job.posting = None;
-						Ok(())
-					};
-					self.book.update::<BookError>(id, change).await?;
+					forget_posting(&self.book, id).await?;
 				},
 				Decision::GiveUp => {
 					let why = "it cannot be known any more whether the task was posted: the chain has forgotten \
@@ -271,6 +272,15 @@ async fn adopt(
 ) -> Result<(), BookError> {
 	let change = move |job: &mut Job| {
 		job.posted(task, block);
+		Ok(())
+	};
+	book.update(id, change).await.map(|_| ())
+}
+
+/// Notes that no post of a job can be in a block: the next round posts it as if for the first time.
+async fn forget_posting(book: &Book, id: JobId) -> Result<(), BookError> {
+	let change = |job: &mut Job| {
+		job.posting = None;
 		Ok(())
 	};
 	book.update(id, change).await.map(|_| ())

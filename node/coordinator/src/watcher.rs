@@ -3,7 +3,10 @@
 //! What the chain shows at its best block moves a job along; what ends it must be final, because a block that is not can still be replaced by one in
 //! which the miner was not paid. What is to be followed stands in the book, so a restart goes on where the last run stopped.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+	sync::Arc,
+	time::{Duration, Instant},
+};
 
 use cuckoo_primitives::{
 	views::{TaskPhase, TaskView},
@@ -19,6 +22,9 @@ use crate::{
 	job::{Job, Settlement},
 	metrics,
 };
+
+/// The newest block and when it was first seen.
+pub type Pulse = Option<(BlockNumber, Instant)>;
 
 /// How many tasks are asked for at a time.
 const QUESTIONS: usize = 16;
@@ -66,17 +72,13 @@ fn has_ended(view: &TaskView) -> bool {
 pub struct Watcher {
 	book: Book,
 	chain: Arc<dyn Chain>,
-	/// The newest block and when it was first seen, for whoever wants to know whether the chain moves.
-	pulse: watch::Sender<Option<(BlockNumber, std::time::Instant)>>,
+	/// For whoever wants to know whether the chain moves.
+	pulse: watch::Sender<Pulse>,
 }
 
 impl Watcher {
 	/// Tells `pulse` of every new block.
-	pub fn new(
-		book: Book,
-		chain: Arc<dyn Chain>,
-		pulse: watch::Sender<Option<(BlockNumber, std::time::Instant)>>,
-	) -> Self {
+	pub fn new(book: Book, chain: Arc<dyn Chain>, pulse: watch::Sender<Pulse>) -> Self {
 		Self { book, chain, pulse }
 	}
 
@@ -111,7 +113,7 @@ impl Watcher {
 				}
 			})
 			.await;
-		self.pulse.send_replace(Some((block, std::time::Instant::now())));
+		self.pulse.send_replace(Some((block, Instant::now())));
 		Ok(())
 	}
 

@@ -27,7 +27,7 @@ pub struct SeatsUpdate {
 #[rpc(client, server, namespace = "cuckoo")]
 pub trait CuckooApi {
 	/// What an operator account has promised and not done yet.
-	#[method(name = "seats")]
+	#[method(name = "seats", blocking)]
 	fn seats(&self, operator: AccountId32, at: Option<H256>) -> RpcResult<Vec<Seat>>;
 
 	/// An operator's seats at once, and again with every best block in which they changed.
@@ -35,11 +35,11 @@ pub trait CuckooApi {
 	async fn subscribe_seats(&self, operator: AccountId32) -> jsonrpsee::core::SubscriptionResult;
 
 	/// A task that is open, or ended so lately that its receipt is still kept.
-	#[method(name = "task")]
+	#[method(name = "task", blocking)]
 	fn task(&self, task: TaskId, at: Option<H256>) -> RpcResult<Option<TaskView>>;
 
 	/// Operators of a role, richest pool first: at most 100 from `start` on.
-	#[method(name = "operators")]
+	#[method(name = "operators", blocking)]
 	fn operators(
 		&self,
 		role: Role,
@@ -49,18 +49,18 @@ pub trait CuckooApi {
 	) -> RpcResult<Vec<OperatorView>>;
 
 	/// The pool behind an operator account or an owner.
-	#[method(name = "operator")]
+	#[method(name = "operator", blocking)]
 	fn operator(&self, account: AccountId32, at: Option<H256>) -> RpcResult<Option<OperatorView>>;
 
 	/// What a staker's votes are worth, and what waits to be withdrawn.
-	#[method(name = "position")]
+	#[method(name = "position", blocking)]
 	fn position(&self, who: AccountId32, at: Option<H256>) -> RpcResult<Vec<PositionView>>;
 
 	/// A model by its number.
-	#[method(name = "model")]
+	#[method(name = "model", blocking)]
 	fn model(&self, model: ModelId, at: Option<H256>) -> RpcResult<Option<ModelView>>;
 
 	/// Models by number: at most 100 from `start` on.
-	#[method(name = "models")]
+	#[method(name = "models", blocking)]
 	fn models(&self, start: ModelId, limit: u32, at: Option<H256>) -> RpcResult<Vec<ModelView>>;
 }

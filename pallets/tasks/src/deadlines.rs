@@ -3,7 +3,7 @@
 use crate::{
 	pallet::{Config, DeadlineCursor, Deadlines, Error, Event, Pallet, Receipts, Tasks},
 	queue::End,
-	types::{Due, Outcome, Phase},
+	types::{Due, DueKey, Outcome, Phase},
 	WeightInfo,
 };
 use cuckoo_primitives::{BlockNumber, TaskId};
@@ -26,8 +26,9 @@ impl<T: Config> Pallet<T> {
 		let mut at = start;
 		while at <= now && meter.try_consume(T::WeightInfo::deadline()).is_ok() {
 			match Deadlines::<T>::iter_key_prefix(at).next() {
-				Some((task, due)) => {
-					Deadlines::<T>::remove(at, (task, due));
+				Some(key) => {
+					Deadlines::<T>::remove(at, key);
+					let (task, due) = key.parts();
 					// Every task has its deadlines and its place (try_state): nothing here can fail.
 					let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
 				},
@@ -66,7 +67,7 @@ impl<T: Config> Pallet<T> {
 				let ripe = Self::after(now);
 				task.phase = Phase::Ripening { ripe };
 				Tasks::<T>::insert(id, task);
-				Deadlines::<T>::insert(ripe, (id, Due::Ripe), ());
+				Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());
 				Ok(())
 			},
 		}
@@ -98,8 +99,8 @@ impl<T: Config> Pallet<T> {
 	) {
 		let ripe = now.saturating_add(T::RandomnessDelay::get());
 		task.phase = Phase::Ripening { ripe };
-		Deadlines::<T>::insert(ripe, (id, Due::Ripe), ());
-		Deadlines::<T>::insert(Self::after(task.blocks.expires), (id, Due::Expire), ());
+		Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());
+		Deadlines::<T>::insert(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire), ());
 	}
 
 	fn expire(now: BlockNumber, id: TaskId) -> DispatchResult {

@@ -2,7 +2,7 @@
 
 use crate::{
 	pallet::{Config, Deadlines, Error, Event, Pallet, Queues, Tasks},
-	types::{DrawSet, Drawn, Due, Phase},
+	types::{DrawSet, Drawn, Due, DueKey, Phase},
 	WeightInfo,
 };
 use codec::Encode;
@@ -73,8 +73,8 @@ impl<T: Config> Pallet<T> {
 		let window = T::Models::terms(task.model).ok_or(Error::<T>::Corrupt)?.work_window;
 		// Windows and items are bounded (`MaxWorkWindow`, `MaxItems`); a deadline at the end of all blocks is as good as none.
 		let deadline = now.saturating_add(window.saturating_mul(task.items));
-		Deadlines::<T>::remove(Self::after(task.blocks.expires), (id, Due::Expire));
-		Deadlines::<T>::insert(Self::after(deadline), (id, Due::Commit), ());
+		Deadlines::<T>::remove(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire));
+		Deadlines::<T>::insert(Self::after(deadline), DueKey::new(id, Due::Commit), ());
 		task.blocks.drawn = Some(now);
 		task.phase = Phase::Working { miner: miner.clone(), deadline };
 		let round = task.round;

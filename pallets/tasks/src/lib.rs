@@ -27,7 +27,7 @@ pub mod weights;
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use crate::types::{Link, ModelList, Queue, Task, MAX_BATCH};
+	use crate::types::{DueKey, Link, ModelList, Queue, Task, MAX_BATCH};
 	use cuckoo_primitives::{
 		traits::{Models, Pools, WeightedSets},
 		Balance, BlockNumber, ModelId, TaskId,
@@ -150,10 +150,10 @@ pub mod pallet {
 		OptionQuery,
 	>;
 
-	/// What is due at the start of a block.
+	/// What is due at the start of a block, in the order of the tasks.
 	#[pallet::storage]
 	pub type Deadlines<T> =
-		StorageDoubleMap<_, Twox64Concat, BlockNumber, Twox64Concat, (TaskId, Due), (), OptionQuery>;
+		StorageDoubleMap<_, Twox64Concat, BlockNumber, Identity, DueKey, (), OptionQuery>;
 
 	/// The block whose deadlines are dealt with next: the present one, unless there were too many.
 	#[pallet::storage]

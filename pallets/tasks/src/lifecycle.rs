@@ -2,7 +2,7 @@
 
 use crate::{
 	pallet::{Config, Deadlines, Error, Event, HoldReason, NextTask, Pallet, Receipts, Tasks},
-	types::{Due, Outcome, Phase, Receipt, Reveal, Task},
+	types::{Due, DueKey, Outcome, Phase, Receipt, Reveal, Task},
 };
 use cuckoo_primitives::{
 	commitment::commitment,
@@ -94,7 +94,7 @@ impl<T: Config> Pallet<T> {
 		);
 		ensure!(task.phase.miner().is_none(), Error::<T>::AlreadyDrawn);
 		Self::leave_queue(id, &task)?;
-		Deadlines::<T>::remove(Self::after(task.blocks.expires), (id, Due::Expire));
+		Deadlines::<T>::remove(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire));
 		Self::refund(Self::now(), id, task, Outcome::Cancelled)
 	}
 
@@ -102,7 +102,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn leave_queue(id: TaskId, task: &Task<T::AccountId>) -> DispatchResult {
 		match task.phase {
 			Phase::Ripening { ripe } => {
-				Deadlines::<T>::remove(ripe, (id, Due::Ripe));
+				Deadlines::<T>::remove(ripe, DueKey::new(id, Due::Ripe));
 				Ok(())
 			},
 			Phase::Ready => Self::dequeue(task.model, &task.coordinator, id),
@@ -150,9 +150,9 @@ impl<T: Config> Pallet<T> {
 		};
 		let now = Self::now();
 		ensure!(now <= deadline, Error::<T>::TooLate);
-		Deadlines::<T>::remove(Self::after(deadline), (id, Due::Commit));
+		Deadlines::<T>::remove(Self::after(deadline), DueKey::new(id, Due::Commit));
 		let deadline = now.saturating_add(T::RevealWindow::get()); // see `after`
-		Deadlines::<T>::insert(Self::after(deadline), (id, Due::Reveal), ());
+		Deadlines::<T>::insert(Self::after(deadline), DueKey::new(id, Due::Reveal), ());
 		task.blocks.committed = Some(now);
 		task.phase = Phase::Revealing {
 			miner: miner.clone(),
@@ -182,7 +182,7 @@ impl<T: Config> Pallet<T> {
 		let shown =
 			commitment(&Self::genesis(), id, task.round, &by, &reveal.output_root, &reveal.salt);
 		ensure!(shown == promised, Error::<T>::WrongReveal);
-		Deadlines::<T>::remove(Self::after(deadline), (id, Due::Reveal));
+		Deadlines::<T>::remove(Self::after(deadline), DueKey::new(id, Due::Reveal));
 		task.blocks.revealed = Some(now);
 		Self::leave_seat(&miner, id)?;
 		Self::settle(now, id, task, miner, reveal.output_root)
@@ -248,6 +248,6 @@ impl<T: Config> Pallet<T> {
 			Receipt { coordinator, model, input_root, items, fee, round, blocks, outcome },
 		);
 		let forget = now.saturating_add(T::ReceiptLife::get()); // see `after`
-		Deadlines::<T>::insert(Self::after(forget), (id, Due::Forget), ());
+		Deadlines::<T>::insert(Self::after(forget), DueKey::new(id, Due::Forget), ());
 	}
 }

@@ -175,7 +175,8 @@ impl<T: Config> Pallet<T> {
 		}
 		let cursor = DeadlineCursor::<T>::get();
 		let mut forgotten = 0;
-		for (at, (id, what)) in Deadlines::<T>::iter_keys() {
+		for (at, key) in Deadlines::<T>::iter_keys() {
+			let (id, what) = key.parts();
 			ensure!(at >= cursor, "a deadline in the past");
 			if what == Due::Forget {
 				ensure!(Receipts::<T>::contains_key(id), "the end of no receipt");

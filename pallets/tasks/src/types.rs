@@ -218,6 +218,25 @@ pub enum Due {
 	Forget,
 }
 
+/// A deadline's key within its block: the task's number with its highest byte first, so that storage keeps older tasks before newer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct DueKey {
+	task: [u8; 8],
+	due: Due,
+}
+
+impl DueKey {
+	/// The key of what is due for a task.
+	pub fn new(task: TaskId, due: Due) -> Self {
+		Self { task: task.to_be_bytes(), due }
+	}
+
+	/// The task, and what is due for it.
+	pub fn parts(self) -> (TaskId, Due) {
+		(TaskId::from_be_bytes(self.task), self.due)
+	}
+}
+
 /// What a miner shows of a task.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

@@ -178,7 +178,7 @@ fn a_full_block_draws_on_in_the_next() {
 		let working =
 			|| tasks.iter().filter(|task| phase(**task) == Some(TaskPhase::Working)).count();
 		let mut before = 0;
-		for _ in 0..60 {
+		for _ in 0..9 {
 			blocks(1);
 			assert!(working() - before <= 5, "the budget was passed");
 			before = working();

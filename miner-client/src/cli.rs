@@ -1,0 +1,221 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use cuckoo_client::{
+	calls,
+	cli::{init_logging, KeyCommand, LogFormat, RegisterArgs},
+	Signer,
+};
+use cuckoo_primitives::{ModelKind, Role};
+use serde::Serialize;
+
+use crate::{config::Config, doctor, infer, model::Model, run};
+
+/// How long what still runs may take to end once the program is done.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
+
+const STEPS: &str = "\
+From nothing to mining:
+  1. miner-client key generate --key-file operator.json
+       makes the operator's key and prints its account; send it a few CAI for fees.
+  2. miner-client register --owner-key-file owner.json --operator ACCOUNT --bond 20001 --name \"My rig\"
+       stakes the owner's CAI behind that operator, once. More than 20,000 CAI; the owner's key can stay elsewhere.
+  3. miner-client doctor --key-file operator.json --model-dir MODEL
+       looks at ONNX Runtime, the GPU, the model's files, the node and the registration, and says what is missing.
+  4. miner-client run --key-file operator.json --model-dir MODEL
+       mines until it is told to stop (Ctrl-C finishes what was promised, a second one stops at once).";
+
+/// Runs ONNX models for the Cuckoo network and earns CAI for it.
+#[derive(Debug, Parser)]
+#[command(name = "miner-client", version, after_help = STEPS)]
+struct Cli {
+	/// How to write the log, which goes to standard error; RUST_LOG filters it.
+	#[arg(long, global = true, value_enum, default_value = "auto", env = "MINER_LOG_FORMAT")]
+	log_format: LogFormat,
+	#[command(subcommand)]
+	command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+	/// Mine: take tasks, run them, show the results, be paid.
+	///
+	/// Every setting can also stand in a TOML file (--config) as `slots = 2` or in the environment as MINER_SLOTS=2. Flags come before the
+	/// environment, the environment before the file.
+	Run(Settings),
+	/// Run a model here, without any chain: one input, or a list of prompts.
+	Infer(infer::InferArgs),
+	/// Check a model's folder against its SHA256SUMS and print its manifest, the hash under which a chain knows it.
+	Manifest {
+		/// The model's folder.
+		dir: PathBuf,
+	},
+	/// Look at everything that mining needs, and say what is missing. Fails if anything is.
+	Doctor(Settings),
+	/// Make, import or look at the operator's key.
+	#[command(subcommand)]
+	Key(KeyCommand),
+	/// Stake CAI and register a miner with its operator account.
+	Register(RegisterArgs),
+	/// Tell the chain that this operator takes no more tasks. `run` does so by itself when it ends.
+	GoOffline(Settings),
+}
+
+/// The settings of a miner. Those that are not given come from elsewhere, see [`Config`].
+#[derive(Args, Debug, Serialize)]
+struct Settings {
+	/// A TOML file with settings.
+	#[arg(long, value_name = "FILE", env = "MINER_CONFIG")]
+	#[serde(skip)]
+	config: Option<PathBuf>,
+	/// A node's address, ws:// or wss://. Repeat it: the next one is used when one fails. [default: ws://127.0.0.1:9944]
+	#[arg(long, value_name = "URL")]
+	#[serde(skip_serializing_if = "Vec::is_empty")]
+	node_url: Vec<String>,
+	/// The chain to work on, by its genesis hash. Without it, the chain of the first node that answers.
+	#[arg(long, value_name = "HASH")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	genesis: Option<String>,
+	/// The operator's key, encrypted, as `key generate` makes it or a wallet exports it.
+	#[arg(long, value_name = "FILE")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	key_file: Option<PathBuf>,
+	/// A file whose first line is the key's password. Without it the password is asked for.
+	#[arg(long, value_name = "FILE")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	password_file: Option<PathBuf>,
+	/// Where promises and results are kept; losing it loses stake. [default: ~/.local/share/cuckoo-miner]
+	#[arg(long, value_name = "DIR")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	data_dir: Option<PathBuf>,
+	/// The folder of a model to serve. Repeat it for more models.
+	#[arg(long, value_name = "DIR")]
+	#[serde(skip_serializing_if = "Vec::is_empty")]
+	model_dir: Vec<PathBuf>,
+	/// How many tasks to take at a time. [default: 1]
+	#[arg(long, value_name = "N")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	slots: Option<u32>,
+	/// Where to answer /healthz, /metrics and /status; loopback only. [default: 127.0.0.1:9617]
+	#[arg(long, value_name = "ADDRESS")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	listen: Option<String>,
+	#[command(flatten)]
+	#[serde(flatten)]
+	runtime: RuntimeFlags,
+}
+
+impl Settings {
+	fn read(self) -> Result<Config> {
+		let file = self.config.clone();
+		Config::read(file.as_deref(), self)
+	}
+}
+
+/// How models are run.
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct RuntimeFlags {
+	/// ONNX Runtime's library, libonnxruntime.so of version 1.24 or later. [default: ORT_DYLIB_PATH, then beside this program, then /usr/local/lib]
+	#[arg(long, value_name = "FILE")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	onnxruntime: Option<PathBuf>,
+	/// Run on the CPU where CUDA cannot be used. Never happens without this.
+	#[arg(long)]
+	#[serde(skip_serializing_if = "std::ops::Not::not")]
+	allow_cpu: bool,
+	/// The CUDA device. [default: 0]
+	#[arg(long, value_name = "N")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	device: Option<i32>,
+	/// The threads of a session on the CPU. [default: all cores]
+	#[arg(long, value_name = "N")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	threads: Option<usize>,
+}
+
+/// A model's kind as people write it.
+pub(crate) fn parse_kind(text: &str) -> Result<ModelKind, String> {
+	match text {
+		"text-to-image" => Ok(ModelKind::TextToImage),
+		"tensor" => Ok(ModelKind::Tensor),
+		_ => Err("expected text-to-image or tensor".into()),
+	}
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+	let Cli { log_format, command } = Cli::parse();
+	init_logging(log_format);
+	match execute(command) {
+		Ok(()) => ExitCode::SUCCESS,
+		Err(error) => {
+			eprintln!("error: {error:#}");
+			ExitCode::FAILURE
+		},
+	}
+}
+
+fn execute(command: Command) -> Result<()> {
+	match command {
+		Command::Run(settings) => block_on(run::run(settings.read()?)),
+		Command::Infer(args) => infer::infer(args),
+		Command::Manifest { dir } => {
+			println!("{:?}", Model::verify(&dir)?.manifest());
+			Ok(())
+		},
+		Command::Doctor(settings) => block_on(doctor::doctor(settings.read()?)),
+		Command::Key(command) => command.run(),
+		Command::Register(args) => block_on(args.run(Role::Miner)),
+		Command::GoOffline(settings) => block_on(go_offline(settings.read()?)),
+	}
+}
+
+fn block_on(work: impl std::future::Future<Output = Result<()>>) -> Result<()> {
+	let runtime = tokio::runtime::Runtime::new().context("cannot start the program's threads")?;
+	let result = runtime.block_on(work);
+	// What is stopped in the middle is in the journal.
+	runtime.shutdown_timeout(LAST_MOMENT);
+	result
+}
+
+async fn go_offline(config: Config) -> Result<()> {
+	let key = config.key()?;
+	let signer = Signer::start(config.connect().await?, key).await?;
+	let included = signer.submit(calls::go_offline()).await?;
+	println!("{} is offline since block {}", signer.account(), included.block);
+	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	#[test]
+	fn the_command_line_is_sound() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn only_given_flags_override_what_stands_elsewhere() {
+		let line = "miner-client run --slots 3 --allow-cpu --model-dir a --model-dir b";
+		let Command::Run(settings) = Cli::parse_from(line.split(' ')).command else { panic!() };
+		let given = serde_json::to_value(settings).unwrap();
+		let expected = serde_json::json!({"slots": 3, "allow_cpu": true, "model_dir": ["a", "b"]});
+		assert_eq!(given, expected);
+		let Command::Doctor(settings) = Cli::parse_from(["miner-client", "doctor"]).command else {
+			panic!()
+		};
+		assert_eq!(serde_json::to_value(settings).unwrap(), serde_json::json!({}));
+	}
+
+	#[test]
+	fn kinds_are_written_with_hyphens() {
+		assert_eq!(parse_kind("text-to-image"), Ok(ModelKind::TextToImage));
+		assert_eq!(parse_kind("tensor"), Ok(ModelKind::Tensor));
+		assert!(parse_kind("picture").is_err());
+	}
+}

@@ -1,0 +1,490 @@
+//! What this miner has promised, on disk before the promise leaves.
+//!
+//! A commitment binds: whoever cannot show the salt and the result behind it loses stake. So a record with both, and the outputs themselves, is
+//! written and flushed in one transaction before the commitment is signed. What to do next is then decided from two things alone, the record and what
+//! the chain says of the seat, so that a process killed at any moment goes on where it was: see [`next`].
+
+use std::{
+	fs::{self, File},
+	io::{Read, Write},
+	path::{Path, PathBuf},
+};
+
+use cuckoo_primitives::{
+	commitment::{commitment, Salt},
+	merkle,
+	views::{Duty, Seat, TaskPhase, TaskView},
+	BlockNumber, ModelId, TaskId,
+};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use sp_core::{crypto::AccountId32, H256};
+
+use crate::job::Computed;
+
+/// A seat's name: the task and which draw of it.
+pub type Key = (TaskId, u32);
+
+const RECORDS: TableDefinition<Key, &[u8]> = TableDefinition::new("records");
+const OUTPUTS: TableDefinition<(TaskId, u32, u32), &[u8]> = TableDefinition::new("outputs");
+/// What was last said with `Tasks.go_online`.
+const OFFERS: TableDefinition<(), &[u8]> = TableDefinition::new("offers");
+
+/// How far a promise has come, as far as this miner knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+	/// The result is there, the commitment may have been sent.
+	Computed,
+	/// The commitment was in a block.
+	Committed,
+	/// The result was shown in a block.
+	Revealed,
+}
+
+/// A result, and everything needed to stand by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+	/// The task.
+	pub task: TaskId,
+	/// Which draw of the task.
+	pub round: u32,
+	/// The model that was run.
+	pub model: ModelId,
+	/// The Merkle root over the inputs that it was run on.
+	pub input_root: H256,
+	/// How many outputs there are.
+	pub items: u32,
+	/// The Merkle root over the outputs.
+	pub output_root: H256,
+	/// What the commitment is salted with.
+	pub salt: H256,
+	/// The commitment.
+	pub commitment: H256,
+	/// Where the outputs go.
+	pub endpoint: String,
+	/// The account of the coordinator's operator.
+	pub coordinator_operator: AccountId32,
+	/// The best block when the result was there.
+	pub block: BlockNumber,
+	/// How far the promise has come.
+	pub step: Step,
+	/// Whether the coordinator has the outputs, or does not want them.
+	pub delivered: bool,
+}
+
+impl Record {
+	/// The record of a computed seat.
+	pub fn new(
+		seat: &Seat,
+		outputs: &[Computed],
+		salt: Salt,
+		genesis: &H256,
+		operator: &AccountId32,
+		block: BlockNumber,
+	) -> Self {
+		let leaves = outputs.iter().map(|o| merkle::output_leaf(&o.hash, &o.sketch));
+		let output_root = merkle::root(leaves);
+		Self {
+			task: seat.task,
+			round: seat.round,
+			model: seat.model,
+			input_root: seat.input_root,
+			items: seat.items,
+			output_root,
+			salt: salt.into(),
+			commitment: commitment(genesis, seat.task, seat.round, operator, &output_root, &salt),
+			endpoint: seat.endpoint.clone(),
+			coordinator_operator: seat.coordinator_operator.clone(),
+			block,
+			step: Step::Computed,
+			delivered: false,
+		}
+	}
+
+	/// The seat's name.
+	pub fn key(&self) -> Key {
+		(self.task, self.round)
+	}
+
+	/// Whether this is the result of that seat, and not of one with the same number on a chain that was begun anew.
+	pub fn is_of(&self, seat: &Seat) -> bool {
+		self.key() == (seat.task, seat.round)
+			&& self.model == seat.model
+			&& self.input_root == seat.input_root
+			&& self.items == seat.items
+	}
+}
+
+/// What a seat needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+	/// Fetch the inputs and run the model.
+	Compute,
+	/// Send the journalled commitment.
+	Commit,
+	/// Show the journalled result.
+	Reveal,
+	/// The chain holds a commitment that this journal knows nothing of: nobody can open it.
+	Lost,
+	/// Nothing.
+	Nothing,
+}
+
+/// What a seat needs next, from what is on disk and what the chain asks for.
+///
+/// The chain is right about what has happened, whatever the record's step says: a transaction may have been lost with a fork, or have gone through
+/// just before this process was killed. A result on disk is never computed again: its commitment may be on its way already, and another result would not open it.
+pub fn next(record: Option<&Record>, duty: Option<&Duty>) -> Next {
+	match (record, duty) {
+		(_, None) => Next::Nothing,
+		(None, Some(Duty::Commit)) => Next::Compute,
+		(Some(_), Some(Duty::Commit)) => Next::Commit,
+		(Some(record), Some(Duty::Reveal(promised))) if record.commitment == *promised => {
+			Next::Reveal
+		},
+		(_, Some(Duty::Reveal(_))) => Next::Lost,
+	}
+}
+
+/// How many blocks before its deadline a result is shown whether or not the coordinator has it.
+const REVEAL_MARGIN: BlockNumber = 6;
+
+/// Whether to show a result now. A coordinator takes outputs only while the seat is there, and a shown result ends it: so the delivery goes first, as long as
+/// the deadline allows.
+pub fn may_reveal(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
+	record.delivered || now.saturating_add(REVEAL_MARGIN) >= deadline
+}
+
+/// Whether nobody can ask for a record any more, given what the last *finalised* block says of its task. Anything less final could be undone by a
+/// fork, and a forgotten salt cannot be found again.
+pub fn is_over(record: &Record, finalized: BlockNumber, task: Option<&TaskView>) -> bool {
+	if finalized < record.block {
+		return false;
+	}
+	match task {
+		// Ended so long ago that the chain has forgotten it.
+		None => true,
+		// Drawn anew since.
+		Some(task) if task.round > record.round => true,
+		Some(task) => {
+			matches!(task.phase, TaskPhase::Settled | TaskPhase::Expired | TaskPhase::Cancelled)
+		},
+	}
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+	/// Two processes with one key would commit against each other.
+	#[error("another miner-client{} is running with this key and data folder ({}); stop it first", .pid.as_ref().map(|p| format!(", process {p},")).unwrap_or_default(), .path.display())]
+	InUse {
+		/// The lock file.
+		path: PathBuf,
+		/// The other process, if it left its number.
+		pid: Option<String>,
+	},
+	/// The folder cannot be used.
+	#[error("cannot use {}: {error}", .path.display())]
+	Folder {
+		/// The folder or file.
+		path: PathBuf,
+		/// What the system says.
+		error: std::io::Error,
+	},
+	/// The database failed.
+	#[error("the journal failed: {0}; is the disk full?")]
+	Database(Box<redb::Error>),
+	/// A record cannot be read.
+	#[error("a record of the journal is damaged: {0}")]
+	Damaged(#[from] serde_json::Error),
+}
+
+/// The many errors of the database, as one.
+fn database<E: Into<redb::Error>>(error: E) -> JournalError {
+	JournalError::Database(Box::new(error.into()))
+}
+
+/// The journal of one operator. Only one process at a time can have it open.
+pub struct Journal {
+	database: Database,
+	/// Held until the process ends, however it ends.
+	_lock: File,
+}
+
+impl Journal {
+	/// Opens the journal in a folder, which is made if it is not there.
+	pub fn open(folder: &Path) -> Result<Self, JournalError> {
+		fs::create_dir_all(folder)
+			.map_err(|error| JournalError::Folder { path: folder.to_path_buf(), error })?;
+		let lock = lock(&folder.join("lock"))?;
+		let database = Database::create(folder.join("journal.redb")).map_err(database)?;
+		let journal = Self { database, _lock: lock };
+		// So that readers find tables in a new file.
+		journal.change(|_, _| Ok(()))?;
+		Ok(journal)
+	}
+
+	/// All records.
+	pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+		let read = self.database.begin_read().map_err(database)?;
+		let table = read.open_table(RECORDS).map_err(database)?;
+		let entries = table.iter().map_err(database)?;
+		entries
+			.map(|entry| Ok(serde_json::from_slice(entry.map_err(database)?.1.value())?))
+			.collect()
+	}
+
+	/// The output of an item.
+	pub fn output(&self, (task, round): Key, item: u32) -> Result<Option<Vec<u8>>, JournalError> {
+		let read = self.database.begin_read().map_err(database)?;
+		let table = read.open_table(OUTPUTS).map_err(database)?;
+		let output = table.get((task, round, item)).map_err(database)?;
+		Ok(output.map(|bytes| bytes.value().to_vec()))
+	}
+
+	/// Writes a new record with its outputs. When this returns, they are on disk.
+	pub fn promise(&self, record: &Record, outputs: &[Computed]) -> Result<(), JournalError> {
+		self.change(|records, blobs| {
+			put(records, record)?;
+			for (item, output) in (0..).zip(outputs) {
+				let key = (record.task, record.round, item);
+				blobs.insert(key, output.output.as_slice()).map_err(database)?;
+			}
+			Ok(())
+		})
+	}
+
+	/// Writes what has become of records.
+	pub fn update(&self, changed: &[Record]) -> Result<(), JournalError> {
+		self.change(|records, _| changed.iter().try_for_each(|record| put(records, record)))
+	}
+
+	/// Removes a record and its outputs.
+	pub fn forget(&self, record: &Record) -> Result<(), JournalError> {
+		self.change(|records, blobs| {
+			records.remove(record.key()).map_err(database)?;
+			for item in 0..record.items {
+				blobs.remove((record.task, record.round, item)).map_err(database)?;
+			}
+			Ok(())
+		})
+	}
+
+	/// What was last offered with `Tasks.go_online`: models and slots.
+	pub fn offer(&self) -> Result<Option<(Vec<ModelId>, u32)>, JournalError> {
+		let read = self.database.begin_read().map_err(database)?;
+		match read.open_table(OFFERS) {
+			Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+			table => {
+				let offer = table.map_err(database)?.get(()).map_err(database)?;
+				Ok(offer.map(|bytes| serde_json::from_slice(bytes.value())).transpose()?)
+			},
+		}
+	}
+
+	/// Remembers what was offered.
+	pub fn set_offer(&self, models: &[ModelId], slots: u32) -> Result<(), JournalError> {
+		let bytes = serde_json::to_vec(&(models, slots))?;
+		let write = self.database.begin_write().map_err(database)?;
+		let mut table = write.open_table(OFFERS).map_err(database)?;
+		table.insert((), bytes.as_slice()).map_err(database)?;
+		drop(table);
+		write.commit().map_err(database)
+	}
+
+	fn change(
+		&self,
+		change: impl FnOnce(&mut Records<'_>, &mut Outputs<'_>) -> Result<(), JournalError>,
+	) -> Result<(), JournalError> {
+		let write = self.database.begin_write().map_err(database)?;
+		{
+			let mut records = write.open_table(RECORDS).map_err(database)?;
+			let mut outputs = write.open_table(OUTPUTS).map_err(database)?;
+			change(&mut records, &mut outputs)?;
+		}
+		write.commit().map_err(database)
+	}
+}
+
+type Records<'a> = redb::Table<'a, Key, &'static [u8]>;
+type Outputs<'a> = redb::Table<'a, (TaskId, u32, u32), &'static [u8]>;
+
+fn put(records: &mut Records<'_>, record: &Record) -> Result<(), JournalError> {
+	let bytes = serde_json::to_vec(record)?;
+	records.insert(record.key(), bytes.as_slice()).map_err(database)?;
+	Ok(())
+}
+
+/// Takes the lock file, which the system gives back when the process ends, and leaves the process's number in it.
+fn lock(path: &Path) -> Result<File, JournalError> {
+	let failed = |error| JournalError::Folder { path: path.to_path_buf(), error };
+	let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+	let mut file = open.map_err(failed)?;
+	match file.try_lock() {
+		Ok(()) => {},
+		Err(fs::TryLockError::WouldBlock) => {
+			let mut pid = String::new();
+			let read = file.take(20).read_to_string(&mut pid);
+			let pid = read.ok().filter(|n| *n > 0).map(|_| pid);
+			return Err(JournalError::InUse { path: path.to_path_buf(), pid });
+		},
+		Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+	}
+	file.set_len(0).map_err(failed)?;
+	write!(file, "{}", std::process::id()).map_err(failed)?;
+	Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use cuckoo_primitives::{merkle::SKETCH_BYTES, views::TaskBlocks};
+
+	fn seat(duty: Duty) -> Seat {
+		Seat {
+			task: 7,
+			round: 1,
+			model: 3,
+			duty,
+			deadline: 50,
+			input_root: H256::repeat_byte(1),
+			items: 2,
+			fee: 5,
+			coordinator: AccountId32::new([4; 32]),
+			coordinator_operator: AccountId32::new([5; 32]),
+			endpoint: "http://127.0.0.1:1".into(),
+		}
+	}
+
+	fn outputs() -> Vec<Computed> {
+		let output = |byte| Computed {
+			output: vec![byte; 3],
+			hash: H256::repeat_byte(byte),
+			sketch: [byte; SKETCH_BYTES],
+			seconds: 0.1,
+		};
+		vec![output(1), output(2)]
+	}
+
+	fn record() -> Record {
+		let operator = AccountId32::new([6; 32]);
+		Record::new(&seat(Duty::Commit), &outputs(), [9; 32], &H256::zero(), &operator, 40)
+	}
+
+	fn view(phase: TaskPhase, round: u32) -> TaskView {
+		TaskView {
+			task: 7,
+			model: 3,
+			coordinator: AccountId32::new([4; 32]),
+			input_root: H256::repeat_byte(1),
+			items: 2,
+			fee: 5,
+			round,
+			phase,
+			miner: None,
+			blocks: TaskBlocks::default(),
+			output_root: None,
+		}
+	}
+
+	/// Killed at any moment: whatever is on disk, whatever the chain has come to know, the next step is the right one.
+	#[test]
+	fn from_every_state_the_next_step_is_right() {
+		let commitment = record().commitment;
+		let (commit, reveal) = (Duty::Commit, Duty::Reveal(commitment));
+		let strange = Duty::Reveal(H256::repeat_byte(0xee));
+		// Before the result was on disk.
+		assert_eq!(next(None, Some(&commit)), Next::Compute);
+		assert_eq!(next(None, Some(&reveal)), Next::Lost);
+		assert_eq!(next(None, None), Next::Nothing);
+		// After: never computed again, whatever was known of the commitment's way.
+		for step in [Step::Computed, Step::Committed, Step::Revealed] {
+			let record = Record { step, ..record() };
+			assert_eq!(next(Some(&record), Some(&commit)), Next::Commit, "{step:?}");
+			assert_eq!(next(Some(&record), Some(&reveal)), Next::Reveal, "{step:?}");
+			assert_eq!(next(Some(&record), Some(&strange)), Next::Lost, "{step:?}");
+			assert_eq!(next(Some(&record), None), Next::Nothing, "{step:?}");
+		}
+	}
+
+	#[test]
+	fn a_record_goes_when_nobody_can_ask_for_it() {
+		for step in [Step::Computed, Step::Committed, Step::Revealed] {
+			let record = Record { step, ..record() };
+			// What is not final may be undone.
+			assert!(!is_over(&record, 39, None));
+			assert!(!is_over(&record, 39, Some(&view(TaskPhase::Settled, 1))));
+			for phase in [TaskPhase::Queued, TaskPhase::Working, TaskPhase::Revealing] {
+				assert!(!is_over(&record, 40, Some(&view(phase, 1))));
+				assert!(!is_over(&record, 40, Some(&view(phase, 0))));
+				assert!(is_over(&record, 40, Some(&view(phase, 2))));
+			}
+			for phase in [TaskPhase::Settled, TaskPhase::Expired, TaskPhase::Cancelled] {
+				assert!(is_over(&record, 40, Some(&view(phase, 1))));
+			}
+			assert!(is_over(&record, 40, None));
+		}
+	}
+
+	#[test]
+	fn a_result_is_shown_once_delivered_or_when_time_runs_out() {
+		let waiting = record();
+		assert!(!may_reveal(&waiting, 50, 43));
+		assert!(may_reveal(&waiting, 50, 44) && may_reveal(&waiting, 50, 60));
+		assert!(may_reveal(&Record { delivered: true, ..waiting }, 50, 40));
+	}
+
+	#[test]
+	fn a_record_fits_its_own_seat_only() {
+		let record = record();
+		assert!(record.is_of(&seat(Duty::Commit)));
+		assert!(!record.is_of(&Seat { round: 2, ..seat(Duty::Commit) }));
+		assert!(!record.is_of(&Seat { input_root: H256::zero(), ..seat(Duty::Commit) }));
+		assert!(!record.is_of(&Seat { model: 4, ..seat(Duty::Commit) }));
+	}
+
+	#[test]
+	fn what_was_promised_survives_the_process() {
+		let dir = tempfile::tempdir().unwrap();
+		let (first, second) = (record(), Record { round: 2, ..record() });
+		{
+			let journal = Journal::open(dir.path()).unwrap();
+			assert_eq!(journal.offer().unwrap(), None);
+			journal.promise(&first, &outputs()).unwrap();
+			journal.promise(&second, &outputs()).unwrap();
+			journal.update(&[Record { step: Step::Committed, ..first.clone() }]).unwrap();
+			journal.set_offer(&[1, 2], 3).unwrap();
+		}
+		let journal = Journal::open(dir.path()).unwrap();
+		let found = journal.records().unwrap();
+		assert_eq!(found, [Record { step: Step::Committed, ..first.clone() }, second.clone()]);
+		assert_eq!(journal.output(first.key(), 1).unwrap(), Some(vec![2; 3]));
+		assert_eq!(journal.offer().unwrap(), Some((vec![1, 2], 3)));
+		journal.forget(&first).unwrap();
+		assert_eq!(journal.records().unwrap(), [second.clone()]);
+		assert_eq!(journal.output(first.key(), 0).unwrap(), None);
+		assert_eq!(journal.output(second.key(), 0).unwrap(), Some(vec![1; 3]));
+	}
+
+	#[test]
+	fn one_process_at_a_time() {
+		let dir = tempfile::tempdir().unwrap();
+		let journal = Journal::open(dir.path()).unwrap();
+		let error = Journal::open(dir.path()).err().unwrap().to_string();
+		assert!(error.contains(&std::process::id().to_string()), "{error}");
+		drop(journal);
+		Journal::open(dir.path()).unwrap();
+	}
+
+	#[test]
+	fn the_commitment_is_the_chains() {
+		let record = record();
+		let operator = AccountId32::new([6; 32]);
+		let leaves = outputs().into_iter().map(|o| merkle::output_leaf(&o.hash, &o.sketch));
+		assert_eq!(record.output_root, merkle::root(leaves));
+		let salt = record.salt.0;
+		let expected = commitment(&H256::zero(), 7, 1, &operator, &record.output_root, &salt);
+		assert_eq!(record.commitment, expected);
+	}
+}

@@ -1,0 +1,37 @@
+//! The program a GPU owner leaves running: it takes tasks that the chain draws it for, runs their models in ONNX Runtime, and shows the results.
+//!
+//! From an input's bytes to an output's bytes:
+//! * [`runtime`] finds ONNX Runtime and decides what it runs on, [`session`] opens one ONNX file on a thread of its own, [`tensors`] are what goes in and comes out;
+//! * [`model`] checks a model's folder before anything in it is used;
+//! * [`pipeline`] is what a model's kind means, [`job`] runs one item and makes its hash and sketch.
+//!
+//! From a draw to a paid task:
+//! * [`seats`] follows what the chain asks for, [`miner`] is the loop that decides and sends, [`work`] what is done for one seat;
+//! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
+//! * [`http`] talks to coordinators, [`operator`] keeps the miner online.
+//!
+//! Around them: [`cli`], [`config`], [`run`], [`doctor`], [`stop`], [`server`] and [`metrics`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![deny(rustdoc::broken_intra_doc_links)]
+
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod http;
+mod infer;
+pub mod job;
+pub mod journal;
+pub mod metrics;
+pub mod miner;
+pub mod model;
+pub mod operator;
+pub mod pipeline;
+pub mod run;
+pub mod runtime;
+pub mod seats;
+pub mod server;
+pub mod session;
+pub mod stop;
+pub mod tensors;
+pub mod work;

@@ -1,0 +1,456 @@
+//! The loop over all seats.
+//!
+//! It holds what the chain shows and what the journal holds side by side, asks [`next`] what each seat needs, and starts that. Everything that takes
+//! time runs beside the loop and reports back; commits and reveals that are due at the same moment share a transaction.
+
+use std::{
+	collections::BTreeMap,
+	sync::Arc,
+	time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use cuckoo_client::{calls, events, Included, Node, TxError};
+use cuckoo_primitives::{
+	views::{Duty, Seat, TaskPhase, TaskView},
+	BlockNumber, TaskId,
+};
+use cuckoo_rpc::{CuckooApiClient, SeatsUpdate};
+use tokio::{
+	sync::{mpsc, watch},
+	task::AbortHandle,
+	time::{interval, timeout, MissedTickBehavior},
+};
+
+use crate::{
+	journal::{is_over, may_reveal, next, Key, Next, Record, Step},
+	metrics::{self, Outcome},
+	server::{SeatStatus, Status},
+	stop::Stop,
+	work::{self, Tools, WorkError},
+};
+
+/// The chain takes 64 in one call.
+const MAX_BATCH: usize = 64;
+/// A block.
+const TICK: Duration = Duration::from_secs(3);
+/// Before something is sent again that was refused.
+const PAUSE: Duration = Duration::from_secs(3);
+/// For one question to the node.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How long the last uploads may take once every seat is finished and the program is to end.
+const LAST_UPLOADS: Duration = Duration::from_secs(20);
+
+/// What is sent to the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+	Commit,
+	Reveal,
+}
+
+impl Kind {
+	fn name(self) -> &'static str {
+		match self {
+			Self::Commit => "commit",
+			Self::Reveal => "reveal",
+		}
+	}
+}
+
+/// What the loop hears from what runs beside it.
+enum Event {
+	Computed(Key, Result<Record, WorkError>),
+	Delivered(Key),
+	Sent {
+		kind: Kind,
+		keys: Vec<Key>,
+		seconds: f64,
+		result: Result<Included, TxError>,
+	},
+	Over(Key, Option<TaskView>),
+	/// The look for records that are over has ended.
+	Swept,
+}
+
+/// One seat, or what is left of it.
+#[derive(Default)]
+struct Work {
+	seat: Option<Seat>,
+	record: Option<Record>,
+	computing: Option<Running>,
+	delivering: Option<Running>,
+	/// A commit or reveal is on its way.
+	sending: bool,
+	/// The block of the last one: what the chain showed before it is out of date.
+	sent_in: BlockNumber,
+	not_before: Option<Instant>,
+	/// Given up, and said so.
+	given_up: bool,
+}
+
+impl Work {
+	fn doing(&self) -> &'static str {
+		match (&self.record, &self.seat) {
+			_ if self.given_up => "given up",
+			(None, _) => "computing",
+			(Some(_), Some(Seat { duty: Duty::Commit, .. })) => "committing",
+			(Some(_), Some(_)) => "revealing",
+			(Some(_), None) => "finished",
+		}
+	}
+}
+
+/// Something that runs beside the loop, ended when nobody wants it any more.
+struct Running(AbortHandle);
+
+impl Drop for Running {
+	fn drop(&mut self) {
+		self.0.abort();
+	}
+}
+
+/// The loop and what it knows.
+pub struct Miner {
+	node: Node,
+	tools: Arc<Tools>,
+	status: Arc<Status>,
+	work: BTreeMap<Key, Work>,
+	/// The last best block whose seats were seen.
+	block: BlockNumber,
+	sender: mpsc::UnboundedSender<Event>,
+	events: mpsc::UnboundedReceiver<Event>,
+	sweeping: bool,
+}
+
+impl Miner {
+	/// Takes up what the journal holds.
+	pub fn new(node: Node, tools: Arc<Tools>, status: Arc<Status>) -> Result<Self> {
+		let (sender, events) = mpsc::unbounded_channel();
+		let mut work = BTreeMap::new();
+		for record in tools.journal.records()? {
+			tracing::info!(task = record.task, round = record.round, step = ?record.step, "taken up from the journal");
+			work.insert(record.key(), Work { record: Some(record), ..Default::default() });
+		}
+		Ok(Self { node, tools, status, work, block: 0, sender, events, sweeping: false })
+	}
+
+	/// Works until told to stop.
+	pub async fn run(
+		mut self,
+		mut seats: watch::Receiver<Option<SeatsUpdate>>,
+		mut stop: watch::Receiver<Stop>,
+	) -> Result<()> {
+		let mut tick = interval(TICK);
+		tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		let mut finished_at = None;
+		loop {
+			tokio::select! {
+				changed = seats.changed() => {
+					changed.context("nobody follows the seats any more")?;
+					let update = seats.borrow_and_update().clone();
+					self.see(update)?;
+				},
+				Some(event) = self.events.recv() => self.hear(event)?,
+				_ = tick.tick() => self.sweep(),
+				changed = stop.changed() => changed.context("nobody listens for signals any more")?,
+			}
+			// What has come meanwhile may share a transaction.
+			while let Ok(event) = self.events.try_recv() {
+				self.hear(event)?;
+			}
+			self.act();
+			self.report();
+			let wanted = *stop.borrow();
+			if wanted == Stop::Now {
+				return Ok(());
+			}
+			if wanted == Stop::Drain && self.work.values().all(|work| work.seat.is_none()) {
+				let since: &mut Instant = finished_at.get_or_insert_with(Instant::now);
+				let uploading = self.work.values().any(|work| work.delivering.is_some());
+				if !uploading || since.elapsed() > LAST_UPLOADS {
+					tracing::info!("everything promised is done");
+					return Ok(());
+				}
+			}
+		}
+	}
+
+	/// Takes in what the chain shows.
+	fn see(&mut self, update: Option<SeatsUpdate>) -> Result<()> {
+		let Some(SeatsUpdate { block, seats, .. }) = update else { return Ok(()) };
+		self.block = block;
+		self.status.set_work(true, |report| report.block = block);
+		let mut shown: BTreeMap<Key, Seat> =
+			seats.into_iter().map(|seat| ((seat.task, seat.round), seat)).collect();
+		let mut gone = Vec::new();
+		for (key, work) in &mut self.work {
+			let seat = shown.remove(key);
+			if let (Some(seat), Some(record)) = (&seat, &work.record) {
+				if !record.is_of(seat) {
+					tracing::warn!(
+						task = key.0,
+						"the journal's result is of another chain's task; it is dropped"
+					);
+					self.tools.journal.forget(record)?;
+					*work = Work::default();
+				}
+			}
+			work.seat = seat;
+			if work.seat.is_none() && work.record.is_none() {
+				gone.push(*key);
+			}
+		}
+		for key in gone {
+			tracing::warn!(
+				task = key.0,
+				round = key.1,
+				block,
+				"the seat is gone and nothing was promised"
+			);
+			metrics::task_ended(Outcome::Missed);
+			self.work.remove(&key);
+		}
+		for (key, seat) in shown {
+			tracing::info!(
+				task = seat.task,
+				round = seat.round,
+				model = seat.model,
+				block,
+				deadline = seat.deadline,
+				coordinator = seat.endpoint,
+				"drawn"
+			);
+			self.work.insert(key, Work { seat: Some(seat), ..Default::default() });
+		}
+		Ok(())
+	}
+
+	/// Takes in what came of something.
+	fn hear(&mut self, event: Event) -> Result<()> {
+		match event {
+			Event::Computed(key, result) => {
+				let Some(work) = self.work.get_mut(&key) else { return Ok(()) };
+				work.computing = None;
+				match result {
+					Ok(record) => work.record = Some(record),
+					Err(error) => {
+						work.given_up = true;
+						tracing::error!(task = key.0, round = key.1, %error, "no result; the deadline will pass");
+						metrics::task_ended(Outcome::Failed);
+					},
+				}
+			},
+			Event::Delivered(key) => {
+				let Some(work) = self.work.get_mut(&key) else { return Ok(()) };
+				work.delivering = None;
+				if let Some(record) = &mut work.record {
+					record.delivered = true;
+					self.tools.journal.update(std::slice::from_ref(&*record))?;
+				}
+			},
+			Event::Sent { kind, keys, seconds, result } => {
+				self.sent(kind, &keys, seconds, result)?
+			},
+			Event::Over(key, task) => {
+				let Some(record) = self.work.remove(&key).and_then(|mut work| work.record.take())
+				else {
+					return Ok(());
+				};
+				let settled =
+					task.is_some_and(|t| t.phase == TaskPhase::Settled && t.round == record.round);
+				tracing::info!(task = key.0, round = key.1, settled, step = ?record.step, "over");
+				metrics::task_ended(if settled { Outcome::Settled } else { Outcome::Missed });
+				self.tools.journal.forget(&record)?;
+			},
+			Event::Swept => self.sweeping = false,
+		}
+		Ok(())
+	}
+
+	fn sent(
+		&mut self,
+		kind: Kind,
+		keys: &[Key],
+		seconds: f64,
+		result: Result<Included, TxError>,
+	) -> Result<()> {
+		metrics::transaction(kind.name(), result.is_ok());
+		let refused: BTreeMap<TaskId, String> = match &result {
+			Ok(included) => events::refusals(included).into_iter().collect(),
+			Err(error) => keys.iter().map(|key| (key.0, error.to_string())).collect(),
+		};
+		let mut changed = Vec::new();
+		for key in keys {
+			let Some(work) = self.work.get_mut(key) else { continue };
+			work.sending = false;
+			let call = kind.name();
+			match (&result, refused.get(&key.0), &mut work.record) {
+				(Ok(included), None, Some(record)) => {
+					let block = included.block;
+					record.step = match kind {
+						Kind::Commit => Step::Committed,
+						Kind::Reveal => Step::Revealed,
+					};
+					work.sent_in = block;
+					changed.push(record.clone());
+					metrics::stage(call, seconds);
+					tracing::info!(
+						task = key.0,
+						round = key.1,
+						block,
+						ms = (seconds * 1e3) as u64,
+						"{call} is in a block"
+					);
+				},
+				(_, why, _) => {
+					work.not_before = Some(Instant::now() + PAUSE);
+					let why = why.map_or("unknown", String::as_str);
+					tracing::warn!(task = key.0, round = key.1, why, "{call} was refused");
+				},
+			}
+		}
+		// What the chain shows decides, so a step that is not on disk yet is no loss.
+		self.tools.journal.update(&changed)?;
+		Ok(())
+	}
+
+	/// Starts whatever is due.
+	fn act(&mut self) {
+		let (mut commits, mut reveals) = (Vec::new(), Vec::new());
+		let (now, block) = (Instant::now(), self.block);
+		for (key, work) in &mut self.work {
+			if let Some(record) = &work.record {
+				if !record.delivered && work.delivering.is_none() {
+					let (tools, sender, record) =
+						(self.tools.clone(), self.sender.clone(), record.clone());
+					let task = tokio::spawn(async move {
+						work::deliver(&tools, &record).await;
+						// The loop has ended when nobody hears this.
+						let _ = sender.send(Event::Delivered(record.key()));
+					});
+					work.delivering = Some(Running(task.abort_handle()));
+				}
+			}
+			let Some(seat) = work.seat.clone() else { continue };
+			let waiting = work.not_before.is_some_and(|at| at > now) || block < work.sent_in;
+			if work.given_up || work.sending || waiting || block >= seat.deadline {
+				continue;
+			}
+			match (next(work.record.as_ref(), Some(&seat.duty)), &work.record) {
+				(Next::Compute, _) if work.computing.is_none() => {
+					let (tools, sender, key) = (self.tools.clone(), self.sender.clone(), *key);
+					let task = tokio::spawn(async move {
+						let result = work::compute(&tools, &seat, block).await;
+						let _ = sender.send(Event::Computed(key, result));
+					});
+					work.computing = Some(Running(task.abort_handle()));
+				},
+				(Next::Commit, Some(record)) => {
+					work.sending = true;
+					commits.push(record.clone());
+				},
+				(Next::Reveal, Some(record)) if may_reveal(record, seat.deadline, block) => {
+					work.sending = true;
+					reveals.push(record.clone());
+				},
+				(Next::Lost, _) => {
+					work.given_up = true;
+					tracing::error!(
+						task = key.0,
+						round = key.1,
+						"the chain holds a commitment that this journal cannot open: was another data folder used, or another machine?"
+					);
+				},
+				_ => {},
+			}
+		}
+		for batch in commits.chunks(MAX_BATCH) {
+			self.send(Kind::Commit, batch);
+		}
+		for batch in reveals.chunks(MAX_BATCH) {
+			self.send(Kind::Reveal, batch);
+		}
+	}
+
+	fn send(&self, kind: Kind, records: &[Record]) {
+		let keys = records.iter().map(Record::key).collect();
+		let call = match kind {
+			Kind::Commit => {
+				let commitments: Vec<_> = records.iter().map(|r| (r.task, r.commitment)).collect();
+				calls::commit(&commitments)
+			},
+			Kind::Reveal => {
+				let reveal = |r: &Record| calls::Reveal {
+					task: r.task,
+					output_root: r.output_root,
+					salt: r.salt.0,
+				};
+				calls::reveal(&records.iter().map(reveal).collect::<Vec<_>>())
+			},
+		};
+		let (tools, sender) = (self.tools.clone(), self.sender.clone());
+		tokio::spawn(async move {
+			let start = Instant::now();
+			let result = tools.signer.submit(call).await;
+			let seconds = start.elapsed().as_secs_f64();
+			let _ = sender.send(Event::Sent { kind, keys, seconds, result });
+		});
+	}
+
+	/// Looks, beside the loop, which records without a seat are over for good.
+	fn sweep(&mut self) {
+		let records: Vec<Record> = self
+			.work
+			.values()
+			.filter(|work| work.seat.is_none() && !work.sending)
+			.filter_map(|work| work.record.clone())
+			.collect();
+		if self.sweeping || self.block == 0 || records.is_empty() {
+			return;
+		}
+		self.sweeping = true;
+		let (node, sender) = (self.node.clone(), self.sender.clone());
+		tokio::spawn(async move {
+			if let Err(error) = sweep(&node, records, &sender).await {
+				tracing::debug!(error = format!("{error:#}"), "cannot look for what is over");
+			}
+			let _ = sender.send(Event::Swept);
+		});
+	}
+
+	fn report(&self) {
+		let seats = self.work.values().filter_map(|work| {
+			let seat = work.seat.as_ref()?;
+			Some(SeatStatus {
+				task: seat.task,
+				round: seat.round,
+				model: seat.model,
+				deadline: seat.deadline,
+				doing: work.doing(),
+			})
+		});
+		let records = || self.work.values().filter_map(|work| work.record.as_ref());
+		self.status.set_work(false, |report| {
+			report.seats = seats.collect();
+			report.kept = records().count();
+			report.undelivered = records().filter(|record| !record.delivered).count();
+			report.node = self.node.url();
+		});
+	}
+}
+
+async fn sweep(
+	node: &Node,
+	records: Vec<Record>,
+	sender: &mpsc::UnboundedSender<Event>,
+) -> Result<()> {
+	let (finalized, hash) = timeout(ANSWER, node.finalized_block()).await??;
+	let rpc = node.rpc().await?;
+	for record in records {
+		let task = timeout(ANSWER, rpc.task(record.task, Some(hash))).await??;
+		if is_over(&record, finalized, task.as_ref()) {
+			let _ = sender.send(Event::Over(record.key(), task));
+		}
+	}
+	Ok(())
+}

@@ -1,0 +1,162 @@
+//! `miner-client run`: puts the parts together.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{bail, ensure, Context, Result};
+use cuckoo_client::{calls, Signer};
+use cuckoo_primitives::{views::ModelView, ModelId};
+use tokio::time::timeout;
+
+use crate::{
+	config::Config,
+	http::Coordinators,
+	job::Runner,
+	journal::Journal,
+	metrics,
+	miner::Miner,
+	model::Model,
+	operator::{self, Presence},
+	pipeline::Pipeline,
+	runtime::Runtime,
+	seats,
+	server::{self, Report, Status},
+	stop::{self, Stop},
+	work::Tools,
+};
+
+/// How long going offline may hold up the end of the program.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Mines until told to stop.
+pub async fn run(config: Config) -> Result<()> {
+	ensure!(!config.model_dir.is_empty(), "no model to serve: name its folder with --model-dir");
+	let key = config.key()?;
+	let prometheus = metrics::install()?;
+	let stop = stop::signals()?;
+	let models = config.model_dir.iter().map(|dir| verify(dir)).collect::<Result<Vec<_>>>()?;
+	let runtime = Runtime::load(&config.runtime())?;
+
+	let node = config.connect().await?;
+	let genesis = node.genesis();
+	let coordinators = Coordinators::new(key.clone(), genesis).context("cannot use HTTP")?;
+	let signer = Signer::start(node.clone(), key).await?;
+	let account = signer.account();
+	tracing::info!(operator = %account, url = node.url(), ?genesis, "connected");
+	operator::check(operator::view(&node, &account).await?.as_ref(), &account)?;
+	// A folder of its own for each chain and key: promises must not get mixed up.
+	let chain = hex::encode(&genesis.as_bytes()[..4]);
+	let folder = config.data_dir.join(format!("{chain}-{account}"));
+	let journal = Arc::new(Journal::open(&folder)?);
+	tracing::info!(folder = %folder.display(), "journal");
+
+	let on_chain = operator::models(&node).await?;
+	let mut runners = BTreeMap::new();
+	let mut names = Vec::new();
+	for model in &models {
+		let view = on_chain_of(model, &on_chain)?;
+		let pipeline = Pipeline::open(&runtime, model, view.kind)?;
+		let runner = Runner::start(pipeline).context("cannot start a model's thread")?;
+		tracing::info!(model = view.model, name = view.name, provider = %runtime.provider(), "ready");
+		names.push((view.model, view.name.clone()));
+		runners.insert(view.model, runner);
+	}
+	let ids: Vec<ModelId> = runners.keys().copied().collect();
+
+	let status = Arc::new(Status::new(Report {
+		version: env!("CARGO_PKG_VERSION"),
+		operator: account.to_string(),
+		genesis: format!("{genesis:?}"),
+		library: runtime.library().to_string(),
+		provider: runtime.provider().to_string(),
+		models: names,
+		node: node.url(),
+		online: false,
+		block: 0,
+		seats: Vec::new(),
+		kept: 0,
+		undelivered: 0,
+	}));
+	server::serve(config.listen, status.clone(), prometheus).await?;
+	let presence = Presence::new(node.clone(), signer.clone(), ids, config.slots)?;
+	let tools =
+		Tools { signer: signer.clone(), coordinators, journal: journal.clone(), genesis, runners };
+	let miner = Miner::new(node.clone(), Arc::new(tools), status.clone())?;
+
+	let attending = tokio::spawn(presence.attend(journal, status, stop.clone()));
+	let result = miner.run(seats::follow(node, account), stop.clone()).await;
+	let wanted = *stop.borrow();
+	if wanted == Stop::Now {
+		return result;
+	}
+	// Told to stop, it goes offline by itself; after a failure nobody else will do it.
+	let gone = match &result {
+		Ok(()) => timeout(FAREWELL, attending).await.is_ok(),
+		Err(_) => {
+			attending.abort();
+			matches!(timeout(FAREWELL, signer.submit(calls::go_offline())).await, Ok(Ok(_)))
+		},
+	};
+	if !gone {
+		tracing::warn!("could not go offline; `miner-client go-offline` does it");
+	}
+	result
+}
+
+fn verify(dir: &Path) -> Result<Model> {
+	let model = Model::verify(dir).with_context(|| format!("model in {}", dir.display()))?;
+	tracing::info!(dir = %dir.display(), manifest = ?model.manifest(), "model's files are right");
+	Ok(model)
+}
+
+/// The model on chain whose files these are.
+pub(crate) fn on_chain_of<'a>(model: &Model, views: &'a [ModelView]) -> Result<&'a ModelView> {
+	let (dir, manifest) = (model.dir().display(), model.manifest());
+	let mut same = views.iter().filter(|view| model.expect(view.manifest).is_ok());
+	if let Some(active) = same.clone().find(|view| view.active) {
+		return Ok(active);
+	}
+	if let Some(view) = same.next() {
+		bail!("{dir}: model {} ({}) is suspended on this chain", view.model, view.name);
+	}
+	let known: Vec<String> = views
+		.iter()
+		.map(|view| format!("{} {} {:?}", view.model, view.name, view.manifest))
+		.collect();
+	bail!(
+		"{dir}: its manifest {manifest:?} is that of no model on this chain, which has: {}",
+		known.join(", ")
+	);
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::model::tests::folder;
+	use cuckoo_primitives::ModelKind;
+	use sp_core::H256;
+
+	#[test]
+	fn a_folder_is_matched_by_its_manifest() {
+		let dir = folder(&[("model.onnx", b"graph")]);
+		let model = Model::verify(dir.path()).unwrap();
+		let view = |id, manifest, active| ModelView {
+			model: id,
+			name: format!("model {id}"),
+			kind: ModelKind::Tensor,
+			manifest,
+			min_fee: 0,
+			work_window: 20,
+			active,
+		};
+		let other = view(1, H256::zero(), true);
+		let old = view(2, model.manifest(), false);
+		let new = view(3, model.manifest(), true);
+		let all = [other.clone(), old.clone(), new];
+		assert_eq!(on_chain_of(&model, &all).unwrap().model, 3);
+		let suspended = on_chain_of(&model, &all[..2]).unwrap_err().to_string();
+		assert!(suspended.contains("model 2") && suspended.contains("suspended"), "{suspended}");
+		let unknown = on_chain_of(&model, &all[..1]).unwrap_err().to_string();
+		assert!(unknown.contains(&format!("{:?}", model.manifest())), "{unknown}");
+		assert!(unknown.contains("1 model 1"), "{unknown}");
+	}
+}

@@ -1,0 +1,183 @@
+//! The work of one seat: fetch, run, write down, hand over. Each part goes on until it is done or its task is aborted, because the seat is gone.
+
+use std::{
+	collections::BTreeMap,
+	future::Future,
+	sync::Arc,
+	time::{Duration, Instant},
+};
+
+use cuckoo_client::Signer;
+use cuckoo_primitives::{views::Seat, BlockNumber, ModelId};
+use rand::{rngs::OsRng, RngCore};
+use sp_core::H256;
+use tokio::{task::spawn_blocking, time::sleep};
+
+use crate::{
+	http::{Coordinators, HttpError, Peer},
+	job::{Computed, JobError, Runner},
+	journal::{Journal, JournalError, Record},
+	metrics,
+};
+
+/// Between attempts at a coordinator: from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How often a run is tried when this machine fails at it.
+const ATTEMPTS: u32 = 3;
+
+/// What every seat's work needs.
+pub struct Tools {
+	/// Signs for the operator.
+	pub signer: Signer,
+	/// Talks to coordinators.
+	pub coordinators: Coordinators,
+	/// What was promised.
+	pub journal: Arc<Journal>,
+	/// The chain.
+	pub genesis: H256,
+	/// The models served, each with its thread.
+	pub runners: BTreeMap<ModelId, Runner>,
+}
+
+/// Why a seat's result cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+	/// The chain drew this miner for a model that it does not serve (any more).
+	#[error("model {0} is not loaded; start miner-client with its folder, see --model-dir")]
+	NotServed(ModelId),
+	/// The run failed.
+	#[error(transparent)]
+	Job(#[from] JobError),
+	/// The result could not be written down, so nothing was promised.
+	#[error(transparent)]
+	Journal(#[from] JournalError),
+	/// The program is ending.
+	#[error("the program is ending")]
+	Ending,
+}
+
+fn peer(seat: &Seat) -> Peer<'_> {
+	Peer { endpoint: &seat.endpoint, operator: &seat.coordinator_operator }
+}
+
+/// Computes a seat's result and writes it down with a fresh salt. `block` is the best block now.
+pub async fn compute(tools: &Tools, seat: &Seat, block: BlockNumber) -> Result<Record, WorkError> {
+	let runner = tools.runners.get(&seat.model).ok_or(WorkError::NotServed(seat.model))?;
+	let http = &tools.coordinators;
+	let start = Instant::now();
+	let hashes = until_done(seat, "list of inputs", || {
+		http.inputs(peer(seat), seat.task, seat.items, seat.input_root)
+	})
+	.await;
+	let mut fetching = start.elapsed();
+	let mut outputs = Vec::with_capacity(hashes.len());
+	for (item, hash) in (0..).zip(hashes) {
+		let start = Instant::now();
+		let input = until_done(seat, "input", || http.blob(peer(seat), hash)).await;
+		fetching += start.elapsed();
+		outputs.push(run(runner, seat, item, input).await?);
+	}
+	metrics::stage("fetch", fetching.as_secs_f64());
+
+	let mut salt = [0; 32];
+	OsRng.fill_bytes(&mut salt);
+	let operator = tools.signer.account();
+	let record = Record::new(seat, &outputs, salt, &tools.genesis, &operator, block);
+	let (journal, kept) = (tools.journal.clone(), record.clone());
+	spawn_blocking(move || journal.promise(&kept, &outputs))
+		.await
+		.map_err(|_| WorkError::Ending)??;
+	tracing::info!(
+		task = seat.task,
+		round = seat.round,
+		model = seat.model,
+		fetch_ms = fetching.as_millis() as u64,
+		ms = start.elapsed().as_millis() as u64,
+		output_root = ?record.output_root,
+		"computed"
+	);
+	Ok(record)
+}
+
+async fn run(
+	runner: &Runner,
+	seat: &Seat,
+	item: u32,
+	input: Vec<u8>,
+) -> Result<Computed, JobError> {
+	let mut attempt = 1;
+	loop {
+		match runner.run(seat.task, item, input.clone()).await {
+			Ok(computed) => {
+				metrics::stage("infer", computed.seconds);
+				return Ok(computed);
+			},
+			Err(JobError::Runtime(reason)) if attempt < ATTEMPTS => {
+				tracing::warn!(task = seat.task, item, attempt, reason, "running it again");
+				attempt += 1;
+				sleep(FIRST_PAUSE).await;
+			},
+			Err(error) => return Err(error),
+		}
+	}
+}
+
+/// Asks a coordinator until it answers as it should.
+async fn until_done<T, F>(seat: &Seat, what: &str, mut attempt: impl FnMut() -> F) -> T
+where
+	F: Future<Output = Result<T, HttpError>>,
+{
+	let mut pause = FIRST_PAUSE;
+	loop {
+		match attempt().await {
+			Ok(done) => return done,
+			Err(error) => {
+				tracing::warn!(task = seat.task, round = seat.round, %error, "cannot fetch the {what}, trying again");
+				sleep(pause).await;
+				pause = (pause * 2).min(LONGEST_PAUSE);
+			},
+		}
+	}
+}
+
+/// Hands a result's outputs to the coordinator. Ends when it has them, or has looked at them and does not want them.
+pub async fn deliver(tools: &Tools, record: &Record) {
+	let start = Instant::now();
+	let peer = Peer { endpoint: &record.endpoint, operator: &record.coordinator_operator };
+	for item in 0..record.items {
+		let (journal, key) = (tools.journal.clone(), record.key());
+		let output = match spawn_blocking(move || journal.output(key, item)).await {
+			Ok(Ok(Some(output))) => output,
+			Ok(Ok(None)) => {
+				tracing::error!(task = record.task, item, "the journal lacks an output");
+				return;
+			},
+			Ok(Err(error)) => {
+				tracing::error!(task = record.task, item, %error, "cannot read an output");
+				return;
+			},
+			// The program is ending.
+			Err(_) => return,
+		};
+		let mut pause = FIRST_PAUSE;
+		while let Err(error) =
+			tools.coordinators.upload(peer, record.task, item, output.clone()).await
+		{
+			if error.is_final() {
+				tracing::error!(task = record.task, item, %error, "the coordinator does not want the output");
+				return;
+			}
+			tracing::warn!(task = record.task, item, %error, "cannot hand over the output, trying again");
+			sleep(pause).await;
+			pause = (pause * 2).min(LONGEST_PAUSE);
+		}
+	}
+	metrics::stage("upload", start.elapsed().as_secs_f64());
+	tracing::info!(
+		task = record.task,
+		round = record.round,
+		ms = start.elapsed().as_millis() as u64,
+		"handed over"
+	);
+}

@@ -1,0 +1,11 @@
+//! Every pallet's parameters.
+
+mod consensus;
+mod fees;
+mod governance;
+mod system;
+mod work;
+
+pub use consensus::BABE_GENESIS_EPOCH_CONFIG;
+pub use governance::ProxyType;
+pub use system::{BlockWeights, SS58Prefix};

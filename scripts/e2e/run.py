@@ -1,0 +1,121 @@
+"""`scripts/run`: a prompt becomes a picture, and everything that happened on the way is printed."""
+
+import argparse
+import base64
+import pathlib
+import signal
+import sys
+import tempfile
+import time
+
+from network import CAI, ROOT, Failure, Network, free_port, http
+
+MODEL = ROOT / "scripts" / "demo-model" / "model"
+COORDINATOR_BOND = "2500000"
+# Two miners, one with four times the other's stake: it should be drawn four times as often.
+MINERS = (("miner-1", "//Charlie", "100000"), ("miner-2", "//Dave", "400000"))
+
+
+def cai(planck):
+    text = f"{int(planck) / CAI:,.6f}".rstrip("0").rstrip(".")
+    return f"{text} CAI"
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="scripts/run",
+        description="Starts a development chain, a coordinator and two miners, sends a prompt, writes the picture, and says what happened.",
+    )
+    parser.add_argument("prompt", nargs="?", default="a red circle above a blue square")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("cuckoo.png"), help="where to write the picture (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="the same prompt and seed give the same picture (default: random)")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C and print the addresses to open")
+    return parser.parse_args()
+
+
+def say(text):
+    print(f"\033[1m==>\033[0m {text}" if sys.stderr.isatty() else f"==> {text}", file=sys.stderr, flush=True)
+
+
+def start(network):
+    """The chain, a coordinator and two miners, registered and ready."""
+    say("starting the chain")
+    network.start_node()
+    port = free_port(8080)
+    say("registering a coordinator, two miners and the model")
+    network.register("cuckoo-coordinator", "//Bob//stash", "//Bob", COORDINATOR_BOND, "coordinator", f"http://127.0.0.1:{port}")
+    for name, operator, bond in MINERS:
+        network.register("miner-client", f"{operator}//stash", operator, bond, name)
+    network.register_model("demo", MODEL, "text-to-image")
+    say("starting the coordinator and the miners")
+    network.start_coordinator("//Bob", port)
+    for name, operator, _ in MINERS:
+        network.start_miner(name, operator, [MODEL])
+
+
+def report(network, job, before):
+    """What happened, as a table."""
+    task = network.task(job["task"])
+    names = {network.operator(network.key(operator)[1])["owner"]: name for name, operator, _ in MINERS}
+    miner = names[task["miner"]]
+    after = network.operator(task["miner"])["tokens"]
+    blocks = task["blocks"]
+    rows = [
+        *((f"stake of {name}", cai(before[name])) for name, _, _ in MINERS),
+        ("drawn", f"{miner} ({task['miner']})"),
+        ("posted in block", blocks["posted"]),
+        ("drawn in block", blocks["drawn"]),
+        ("committed in block", blocks["committed"]),
+        ("revealed in block", blocks["revealed"]),
+        ("settled in block", blocks["ended"]),
+        ("fee", cai(task["fee"])),
+        (f"pool of {miner} before", cai(before[miner])),
+        (f"pool of {miner} after", cai(after)),
+    ]
+    for name, value in rows:
+        print(f"{name + ':':28} {value}")
+    if int(after) - int(before[miner]) != int(task["fee"]):
+        raise Failure("the pool did not grow by the fee")
+
+
+def main():
+    args = parse()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="cuckoo-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with Network(folder) as network:
+        try:
+            start(network)
+            before = {name: network.operator(network.key(operator)[1])["tokens"] for name, operator, _ in MINERS}
+            say(f"POST {network.app}/v1/images/generations: {args.prompt!r}")
+            began = time.monotonic()
+            fields = {"seed": args.seed} if args.seed is not None else {}
+            status, _, answer = network.picture(args.prompt, **fields)
+            if status != 200:
+                raise Failure(f"the coordinator answered {status}: {answer}")
+            seconds = time.monotonic() - began
+            args.out.write_bytes(base64.b64decode(answer["data"][0]["b64_json"]))
+            say(f"the picture came after {seconds:.1f} s; waiting for the chain to settle")
+            job = network.wait_job(answer["x_cuckoo"]["job"], "settlement", ("settled",))
+            report(network, job, before)
+            print(f"{'picture:':28} {args.out}")
+            if args.keep:
+                print(f"\nnode, for polkadot.js apps:   {network.node_url}")
+                print(f"  https://polkadot.js.org/apps/?rpc={network.node_url}")
+                print(f"node's metrics:              http://127.0.0.1:{network.metrics_port}/metrics")
+                print(f"coordinator:                 {network.app}  (/v1/models, /v1/images/generations, /metrics)")
+                for name, _, _ in MINERS:
+                    print(f"{name}:                     http://127.0.0.1:{network.processes[name].port}/status")
+                print(f"logs and data:               {folder}", flush=True)
+                say("running; Ctrl-C stops everything")
+                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        except KeyboardInterrupt:
+            say("stopped")
+            return 130
+        except Failure as failure:
+            print(f"error: {failure}\nlogs are in {folder}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
