@@ -4,6 +4,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Built crates, the Python environment and ONNX Runtime outlive a checkout: one place for all of them.
 CACHE=${CUCKOO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cuckoo}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+# The WebAssembly build looks for Cargo.lock from the target folder upwards, and would not find it there.
+export WASM_BUILD_WORKSPACE_HINT=$ROOT
 BIN=$CARGO_TARGET_DIR/debug
 VENV=$CACHE/venv
 ORT_VERSION=1.31.1

@@ -197,17 +197,20 @@ impl Miner {
 			}
 			work.seat = seat;
 			if work.seat.is_none() && work.record.is_none() {
-				gone.push(*key);
+				gone.push((*key, work.given_up));
 			}
 		}
-		for key in gone {
-			tracing::warn!(
-				task = key.0,
-				round = key.1,
-				block,
-				"the seat is gone and nothing was promised"
-			);
-			metrics::task_ended(Outcome::Missed);
+		for (key, given_up) in gone {
+			if !given_up {
+				let (task, round) = key;
+				tracing::warn!(
+					task,
+					round,
+					block,
+					"the seat is gone, the result was not there yet"
+				);
+				metrics::task_ended(Outcome::Missed);
+			}
 			self.work.remove(&key);
 		}
 		for (key, seat) in shown {

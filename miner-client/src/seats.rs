@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{anyhow, Result};
 use cuckoo_client::Node;
 use cuckoo_rpc::{CuckooApiClient, SeatsUpdate};
-use futures::StreamExt;
 use sp_core::crypto::AccountId32;
 use tokio::{
 	sync::watch,

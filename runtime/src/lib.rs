@@ -17,6 +17,7 @@ pub mod apis;
 pub mod configs;
 pub mod presets;
 
+use alloc::vec::Vec;
 use sp_runtime::{
 	generic, impl_opaque_keys,
 	traits::{BlakeTwo256, IdentifyAccount, Verify},

@@ -151,20 +151,16 @@ class Network:
         self.processes[name] = Process(name, args, self.folder / f"{name}.log", env)
         return self.processes[name]
 
-    def start_node(self, chain="dev"):
+    def start_node(self):
         self.rpc_port = self.rpc_port or free_port(9944)
         self.metrics_port = free_port(9615)
         node = self.start(
             "node",
             "cuckoo-node",
-            "--chain", chain,
-            "--alice",
-            "--force-authoring",
+            "--dev",
             "--base-path", self.folder / "node",
             "--rpc-port", self.rpc_port,
-            "--rpc-cors", "all",
             "--prometheus-port", self.metrics_port,
-            "--port", free_port(30333),
             "--listen-addr", f"/ip4/127.0.0.1/tcp/{free_port(30333)}",
             "--no-mdns",
             "--no-telemetry",

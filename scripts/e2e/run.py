@@ -10,7 +10,7 @@ import time
 
 from network import CAI, ROOT, Failure, Network, free_port, http
 
-MODEL = ROOT / "scripts" / "demo-model" / "model"
+DEMO_MODEL = ROOT / "scripts" / "demo-model" / "model"
 COORDINATOR_BOND = "2500000"
 # Two miners, one with four times the other's stake: it should be drawn four times as often.
 MINERS = (("miner-1", "//Charlie", "100000"), ("miner-2", "//Dave", "400000"))
@@ -29,6 +29,7 @@ def parse():
     parser.add_argument("prompt", nargs="?", default="a red circle above a blue square")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("cuckoo.png"), help="where to write the picture (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="the same prompt and seed give the same picture (default: random)")
+    parser.add_argument("--model", type=pathlib.Path, default=DEMO_MODEL, help="another model in the Stable Diffusion folder layout with its SHA256SUMS (default: the demo model)")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C and print the addresses to open")
     return parser.parse_args()
 
@@ -37,7 +38,7 @@ def say(text):
     print(f"\033[1m==>\033[0m {text}" if sys.stderr.isatty() else f"==> {text}", file=sys.stderr, flush=True)
 
 
-def start(network):
+def start(network, model):
     """The chain, a coordinator and two miners, registered and ready."""
     say("starting the chain")
     network.start_node()
@@ -46,11 +47,11 @@ def start(network):
     network.register("cuckoo-coordinator", "//Bob//stash", "//Bob", COORDINATOR_BOND, "coordinator", f"http://127.0.0.1:{port}")
     for name, operator, bond in MINERS:
         network.register("miner-client", f"{operator}//stash", operator, bond, name)
-    network.register_model("demo", MODEL, "text-to-image")
+    network.register_model("demo", model, "text-to-image")
     say("starting the coordinator and the miners")
     network.start_coordinator("//Bob", port)
     for name, operator, _ in MINERS:
-        network.start_miner(name, operator, [MODEL])
+        network.start_miner(name, operator, [model])
 
 
 def report(network, job, before):
@@ -84,7 +85,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Network(folder) as network:
         try:
-            start(network)
+            start(network, args.model)
             before = {name: network.operator(network.key(operator)[1])["tokens"] for name, operator, _ in MINERS}
             say(f"POST {network.app}/v1/images/generations: {args.prompt!r}")
             began = time.monotonic()

@@ -98,16 +98,6 @@ pub fn set_intro(intro: &IntroView) -> Call {
 	call("Stake", "set_intro", [("intro", intro_value(intro))])
 }
 
-/// Takes the signer's pool out of every draw.
-pub fn chill() -> Call {
-	call("Stake", "chill", [])
-}
-
-/// Closes the signer's pool.
-pub fn unregister() -> Call {
-	call("Stake", "unregister", [])
-}
-
 /// Registers a model.
 pub fn register_model(
 	name: &str,
@@ -214,7 +204,6 @@ mod tests {
 			),
 			(vote(&who, 1), "Stake.vote(owner, amount)"),
 			(withdraw_for(&who, &who), "Stake.withdraw_for(voter, owner)"),
-			(chill(), "Stake.chill()"),
 			(
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
 				"Models.register(name, kind, manifest, min_fee, work_window)",

@@ -224,9 +224,12 @@ pub enum LogFormat {
 	Json,
 }
 
+/// ONNX Runtime tells every allocation at `info`.
+const DEFAULT_LOG: &str = "info,ort=warn";
+
 /// Sends the log to standard error, filtered by `RUST_LOG`, from `info` on without it.
 pub fn init_logging(format: LogFormat) {
-	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
 	let terminal = io::stderr().is_terminal();
 	let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
 	let json = match format {

@@ -10,7 +10,7 @@ use cuckoo_primitives::{BlockNumber, TaskId};
 use frame_support::{
 	storage::with_storage_layer,
 	traits::{Defensive, Get},
-	weights::WeightMeter,
+	weights::{Weight, WeightMeter},
 };
 use sp_runtime::DispatchResult;
 
@@ -24,19 +24,31 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn meet_deadlines(now: BlockNumber, meter: &mut WeightMeter) {
 		let start = DeadlineCursor::<T>::get();
 		let mut at = start;
-		while at <= now && meter.try_consume(T::WeightInfo::deadline()).is_ok() {
-			match Deadlines::<T>::iter_key_prefix(at).next() {
-				Some(key) => {
-					Deadlines::<T>::remove(at, key);
-					let (task, due) = key.parts();
-					// Every task has its deadlines and its place (try_state): nothing here can fail.
-					let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
-				},
-				None => at = Self::after(at),
+		while at <= now && meter.try_consume(T::WeightInfo::next_deadline()).is_ok() {
+			let Some(key) = Deadlines::<T>::iter_key_prefix(at).next() else {
+				at = Self::after(at);
+				continue;
+			};
+			let (task, due) = key.parts();
+			if meter.try_consume(Self::due_weight(due)).is_err() {
+				break;
 			}
+			Deadlines::<T>::remove(at, key);
+			// Every task has its deadlines and its place (try_state): nothing here can fail.
+			let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
 		}
 		if at != start {
 			DeadlineCursor::<T>::put(at);
+		}
+	}
+
+	/// What meeting a deadline can cost.
+	pub(crate) fn due_weight(due: Due) -> Weight {
+		match due {
+			Due::Ripe => T::WeightInfo::ripen(),
+			Due::Commit | Due::Reveal => T::WeightInfo::miss(),
+			Due::Expire => T::WeightInfo::expire(),
+			Due::Forget => T::WeightInfo::forget(),
 		}
 	}
 

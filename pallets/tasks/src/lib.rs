@@ -328,8 +328,9 @@ pub mod pallet {
 				"the randomness must be of a block that was made after the task was fixed"
 			);
 			let one_draw = T::WeightInfo::hook_base().saturating_add(T::WeightInfo::draw());
+			let one_deadline = T::WeightInfo::next_deadline().saturating_add(T::WeightInfo::miss());
 			assert!(
-				T::WeightInfo::deadline().saturating_add(one_draw).all_lte(T::HookBudget::get()),
+				one_deadline.saturating_add(one_draw).all_lte(T::HookBudget::get()),
 				"the hook's budget must fit a deadline and a draw"
 			);
 		}

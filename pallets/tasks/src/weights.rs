@@ -23,8 +23,16 @@ pub trait WeightInfo {
 	fn reveal(n: u32) -> Weight;
 	/// Giving an operator another weight in the draws of `n` models
 	fn weigh(n: u32) -> Weight;
-	/// One deadline met, or a block without any
-	fn deadline() -> Weight;
+	/// Looking for the next deadline
+	fn next_deadline() -> Weight;
+	/// A task that joins its queue
+	fn ripen() -> Weight;
+	/// A task that leaves its queue and is refunded
+	fn expire() -> Weight;
+	/// A task whose miner missed a deadline, and the miner going offline
+	fn miss() -> Weight;
+	/// A receipt that goes
+	fn forget() -> Weight;
 	/// What the hook costs before it draws
 	fn hook_base() -> Weight;
 	/// One task drawn, or the finding that there is none
@@ -73,8 +81,20 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 	fn weigh(n: u32) -> Weight {
 		Self::storage(1, 0).saturating_add(Self::sets(n.into()))
 	}
-	fn deadline() -> Weight {
-		Self::storage(10, 10).saturating_add(Self::sets(17))
+	fn next_deadline() -> Weight {
+		T::DbWeight::get().reads(1)
+	}
+	fn ripen() -> Weight {
+		Self::storage(6, 7).saturating_add(Self::sets(1))
+	}
+	fn expire() -> Weight {
+		Self::storage(8, 10).saturating_add(Self::sets(1))
+	}
+	fn miss() -> Weight {
+		Self::storage(10, 10).saturating_add(Self::sets(16))
+	}
+	fn forget() -> Weight {
+		Self::storage(1, 2)
 	}
 	fn hook_base() -> Weight {
 		Self::storage(2, 1)

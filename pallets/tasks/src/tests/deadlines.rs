@@ -103,8 +103,10 @@ fn deadlines_that_do_not_fit_a_block_are_met_in_the_next_ones() {
 		let tasks: Vec<_> = (0..20).map(|_| post(1)).collect();
 		use crate::WeightInfo;
 		type W = crate::weights::Estimate<Test>;
-		HookBudget::set(Weight::from_parts(3 * W::deadline().ref_time(), u64::MAX));
-		blocks(WAIT + 1);
+		blocks(2);
+		let three = (W::next_deadline() + W::expire()) * 3 + W::next_deadline();
+		HookBudget::set(three);
+		blocks(WAIT - 1);
 		let open = || {
 			tasks.iter().filter(|task| phase(**task) == Some(TaskPhase::Queued)).count()
 		};

@@ -1,6 +1,6 @@
 use crate::{mock::*, pallet::Error};
 use cuckoo_primitives::{views::TaskPhase, Role, CAI};
-use frame_support::{assert_noop, assert_ok, weights::Weight};
+use frame_support::{assert_noop, assert_ok};
 
 #[test]
 fn a_task_is_drawn_by_randomness_made_after_it() {
@@ -167,20 +167,23 @@ fn going_online_is_checked() {
 
 #[test]
 fn a_full_block_draws_on_in_the_next() {
+	use crate::WeightInfo;
+	type W = crate::weights::Estimate<Test>;
 	run(|| {
+		model(100);
 		coordinator(1);
-		(2..=9).for_each(|n| miner(n, 30_000 * CAI, 8));
-		let tasks: Vec<_> = (0..30).map(|_| post(1)).collect();
-		use crate::WeightInfo;
-		type W = crate::weights::Estimate<Test>;
-		let draws = |n: u64| W::hook_base() + W::draw() * n;
-		HookBudget::set(Weight::from_parts(draws(4).ref_time() + W::deadline().ref_time(), u64::MAX));
+		for n in 2..=9 {
+			register(n, Role::Miner, 30_000 * CAI);
+			online(n, &[1], 8).unwrap();
+		}
+		let tasks: Vec<_> = (0..30).map(|_| post_for(1, 1)).collect();
+		HookBudget::set(W::hook_base() + W::draw() * 4);
 		let working =
 			|| tasks.iter().filter(|task| phase(**task) == Some(TaskPhase::Working)).count();
 		let mut before = 0;
-		for _ in 0..9 {
+		for _ in 0..20 {
 			blocks(1);
-			assert!(working() - before <= 5, "the budget was passed");
+			assert!(working() - before <= 4, "the budget was passed");
 			before = working();
 		}
 		assert_eq!(working(), 30);
