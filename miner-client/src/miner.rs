@@ -30,8 +30,8 @@ use crate::{
 	work::{self, Tools, WorkError},
 };
 
-/// The chain takes 64 in one call.
-const MAX_BATCH: usize = 64;
+/// The chain takes so many in one call.
+const MAX_BATCH: usize = 32;
 /// A block.
 const TICK: Duration = Duration::from_secs(3);
 /// Before something is sent again that was refused.
@@ -379,8 +379,13 @@ impl Miner {
 		let keys = records.iter().map(Record::key).collect();
 		let call = match kind {
 			Kind::Commit => {
-				let commitments: Vec<_> = records.iter().map(|r| (r.task, r.commitment)).collect();
-				calls::commit(&commitments)
+				let promise = |r: &Record| calls::Commitment {
+					task: r.task,
+					round: r.round,
+					input_root: r.input_root,
+					hash: r.commitment,
+				};
+				calls::commit(&records.iter().map(promise).collect::<Vec<_>>())
 			},
 			Kind::Reveal => {
 				let reveal = |r: &Record| calls::Reveal {

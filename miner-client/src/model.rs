@@ -175,7 +175,7 @@ impl Model {
 			ModelKind::Tensor => &TENSOR,
 		};
 		match needed.iter().find(|file| !self.files.contains_key(**file)) {
-			Some(file) => Err(ModelError::Lacking { file: *file, kind }),
+			Some(file) => Err(ModelError::Lacking { file, kind }),
 			None => Ok(()),
 		}
 	}

@@ -15,12 +15,7 @@ fn properties() -> Properties {
 	properties
 }
 
-fn preset(
-	name: &str,
-	id: &str,
-	kind: ChainType,
-	preset: &str,
-) -> Result<ChainSpec, String> {
+fn preset(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<ChainSpec, String> {
 	let wasm = WASM_BINARY
 		.ok_or("this node was built without the runtime's WebAssembly: build it again without SKIP_WASM_BUILD")?;
 	Ok(ChainSpec::builder(wasm, None)

@@ -89,11 +89,12 @@ pub fn run() -> sc_cli::Result<()> {
 			let runner = cli.create_runner(cmd)?;
 			runner.async_run(|config| {
 				let parts = service::partial(&config)?;
-				let revert_aux = Box::new(|client: std::sync::Arc<service::Client>, backend, blocks| {
-					sc_consensus_babe::revert(client.clone(), backend, blocks)?;
-					sc_consensus_grandpa::revert(client, blocks)?;
-					Ok(())
-				});
+				let revert_aux =
+					Box::new(|client: std::sync::Arc<service::Client>, backend, blocks| {
+						sc_consensus_babe::revert(client.clone(), backend, blocks)?;
+						sc_consensus_grandpa::revert(client, blocks)?;
+						Ok(())
+					});
 				Ok((cmd.run(parts.client, parts.backend, Some(revert_aux)), parts.task_manager))
 			})
 		},

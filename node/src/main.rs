@@ -4,6 +4,9 @@
 //! * `chain_spec`: the chains that this binary knows by name;
 //! * `service`: the node's parts put together; `rpc`: what it answers.
 
+// The error is the SDK's, and is made once at most.
+#![allow(clippy::result_large_err)]
+
 mod chain_spec;
 mod cli;
 mod command;

@@ -2,9 +2,7 @@
 
 use crate::service::{Backend, Client, SelectChain};
 use cuckoo_primitives::{
-	views::{
-		ModelView, ModelsApi, OperatorView, PositionView, Seat, StakeApi, TaskView, TasksApi,
-	},
+	views::{ModelView, ModelsApi, OperatorView, PositionView, Seat, StakeApi, TaskView, TasksApi},
 	ModelId, Role, TaskId,
 };
 use cuckoo_rpc::{CuckooApiServer, SeatsUpdate};
@@ -170,10 +168,7 @@ impl CuckooApiServer for Cuckoo {
 		limit: u32,
 		at: Option<Hash>,
 	) -> RpcResult<Vec<OperatorView>> {
-		self.client
-			.runtime_api()
-			.operators(self.at(at), role, start, limit)
-			.map_err(runtime_error)
+		self.client.runtime_api().operators(self.at(at), role, start, limit).map_err(runtime_error)
 	}
 
 	fn operator(&self, account: AccountId, at: Option<Hash>) -> RpcResult<Option<OperatorView>> {

@@ -286,9 +286,7 @@ pub fn full<N: NetworkBackend<Block, Hash>>(
 			max_block_proposal_slot_portion: None,
 			telemetry: telemetry_handle.clone(),
 		})?;
-		task_manager
-			.spawn_essential_handle()
-			.spawn_blocking("babe", Some("block-authoring"), babe);
+		task_manager.spawn_essential_handle().spawn_blocking("babe", Some("block-authoring"), babe);
 	}
 
 	if enable_grandpa {

@@ -13,7 +13,10 @@ use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 /// What every well-known account has.
 const ENDOWMENT: Balance = 10_000_000 * CAI;
 
-fn session_keys(key: Sr25519Keyring, finality: Ed25519Keyring) -> (AccountId, AccountId, SessionKeys) {
+fn session_keys(
+	key: Sr25519Keyring,
+	finality: Ed25519Keyring,
+) -> (AccountId, AccountId, SessionKeys) {
 	let account = key.to_account_id();
 	let keys = SessionKeys { babe: key.public().into(), grandpa: finality.public().into() };
 	(account.clone(), account, keys)

@@ -389,8 +389,9 @@ class Denoiser(nn.Module):
         return self.unet(sample, timestep, self.text(ids[:, :SHORT]), counts)
 
 
-def train_denoiser(data, tokenizer, vocabulary, encoder, decoder, steps, batch):
-    model = Denoiser(vocabulary)
+def train_denoiser(model, data, tokenizer, encoder, decoder, steps, batch):
+    """One cosine cycle of `steps`; returns the averaged weights, from which the next cycle goes on."""
+    model.requires_grad_(True)
     average = copy.deepcopy(model).requires_grad_(False)
     loop = Loop("denoiser", model.parameters(), steps, 2e-3, 0.01)
     alphas = torch.from_numpy(reference.Ddim(SCHEDULER, 20).alphas).float()
@@ -545,7 +546,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--autoencoder-steps", type=int, default=1800)
     parser.add_argument("--autoencoder-batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=3600, help="denoiser steps")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[3600, 2000], help="denoiser steps of each learning-rate cycle"
+    )
     parser.add_argument("--batch", type=int, default=64, help="denoiser batch")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -557,11 +560,16 @@ def main():
     encoder, decoder, autoencoder = train_autoencoder(
         Data(args.seed), args.autoencoder_steps, args.autoencoder_batch
     )
-    # Seeded again, so that the denoiser's random numbers do not depend on the first stage's length.
-    torch.manual_seed(args.seed + 1)
-    model, denoiser = train_denoiser(
-        Data(args.seed + 1), tokenizer, vocabulary, encoder, decoder, args.steps, args.batch
-    )
+    # Each cycle is seeded again, so that its random numbers do not depend on the stages before it.
+    cycles = []
+    for n, steps in enumerate(args.steps, 1):
+        torch.manual_seed(args.seed + n)
+        if n == 1:
+            model = Denoiser(vocabulary)
+        model, figures = train_denoiser(
+            model, Data(args.seed + n), tokenizer, encoder, decoder, steps, args.batch
+        )
+        cycles.append(figures)
     export_all(args.out, model, decoder)
     write_configs(args.out, vocabulary, model.text.norm.normalized_shape[0])
     write_sums(args.out)
@@ -578,7 +586,7 @@ def main():
         model_bytes=sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file()),
         export_max_abs_error=export_error(args.out, model, decoder),
         autoencoder=autoencoder,
-        denoiser=denoiser,
+        denoiser_cycles=cycles,
     )
     args.figures.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"exported to {args.out}, {figures['model_bytes']} bytes, {figures['seconds']} s")

@@ -3,6 +3,8 @@
 Used by `scripts/run` and by the end-to-end tests. Everything listens on loopback and keeps its files in one folder.
 """
 
+import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +21,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 CAI = 10**18
 PASSWORD = "development only"
+# twox128("System") ++ twox128("Account")
+SYSTEM_ACCOUNT = "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9"
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+_ports = set()
+_ports_lock = threading.Lock()
 
 
 class Failure(Exception):
@@ -25,21 +34,38 @@ class Failure(Exception):
 
 
 def free_port(preferred):
-    """This port if nobody listens on it, else any other."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
+    """This port if nobody listens on it, else any other. None is given out twice."""
+    for port in (preferred, *[0] * 20):
+        with _ports_lock, socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-                return probe.getsockname()[1]
             except OSError:
                 continue
+            found = probe.getsockname()[1]
+            if found not in _ports:
+                _ports.add(found)
+                return found
     raise Failure("no free port on 127.0.0.1")
 
 
-def http(url, body=None, headers=None, timeout=30, method=None):
-    """Status, headers and body of one request; JSON bodies are decoded."""
-    data = json.dumps(body).encode() if body is not None else None
+def together(*calls):
+    """Makes these calls at the same time, because most of them wait for a block; their results, or the first failure."""
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        return [done.result() for done in [pool.submit(call) for call in calls]]
+
+
+def public_key(account):
+    """The 32 bytes in an SS58 address."""
+    number = 0
+    for character in account:
+        number = number * 58 + BASE58.index(character)
+    return number.to_bytes(35, "big")[1:33]
+
+
+def http(url, body=None, headers=None, timeout=30, method=None, raw=None):
+    """Status, headers and body of one request with this JSON, or these raw bytes; JSON bodies are decoded."""
+    data = json.dumps(body).encode() if body is not None else raw
     headers = {"content-type": "application/json", **(headers or {})} if data else (headers or {})
     request = urllib.request.Request(url, data, headers, method=method)
     try:
@@ -94,9 +120,31 @@ class Process:
             raise Failure(f"{self.name} ended with {self.child.returncode}; see {self.log}\n  " + "\n  ".join(tail))
         return True
 
+    def wrote(self, text, since=0):
+        """Whether its log, from this byte on, holds the text."""
+        return text.encode() in self.log.read_bytes()[since:]
+
+    def written(self):
+        """How long its log is."""
+        return self.log.stat().st_size
+
+    def pause(self):
+        """Stops it where it is, like a machine that hangs."""
+        self.child.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        """Ends it without a chance to say anything."""
+        self.child.kill()
+        self.child.wait()
+
     def stop(self, how=signal.SIGTERM, seconds=20):
         if self.child.poll() is None:
             self.child.send_signal(how)
+            self.go_on()
             try:
                 self.child.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -104,6 +152,35 @@ class Process:
                 self.child.kill()
                 self.child.wait()
         return self.child.returncode
+
+
+class Application:
+    """What an application does with a coordinator."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def picture(self, prompt, timeout=180, headers=None, **fields):
+        body = {"prompt": prompt, "response_format": "b64_json", **fields}
+        return http(f"{self.url}/v1/images/generations", body, headers, timeout)
+
+    def post_job(self, kind, model, headers=None, **input):
+        return http(f"{self.url}/v1/jobs", {"kind": kind, "model": model, "input": input}, headers)
+
+    def job(self, job):
+        return http(f"{self.url}/v1/jobs/{job}")[2]
+
+    def output(self, job, query=""):
+        return http(f"{self.url}/v1/jobs/{job}/output{query}")
+
+    def wait_job(self, job, key, values, seconds=120):
+        """The job once `key` has one of these values."""
+
+        def probe():
+            state = self.job(job)
+            return state if state.get(key) in values else None
+
+        return wait_for(f"job {job} with {key} {'/'.join(values)}", probe, seconds)
 
 
 class Network:
@@ -114,6 +191,8 @@ class Network:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.say = say
         self.processes = {}
+        self.ports = {}
+        self.lock = threading.Lock()
         self.rpc_port = None
         self.password = self.folder / "password"
         self.password.write_text(PASSWORD + "\n")
@@ -125,9 +204,9 @@ class Network:
     def __exit__(self, *_):
         self.stop()
 
-    def stop(self):
+    def stop(self, how=signal.SIGTERM):
         """Stops everything, last started first; returns the exit codes."""
-        return {name: self.processes.pop(name).stop() for name in reversed(list(self.processes))}
+        return {name: self.processes.pop(name).stop(how) for name in reversed(list(self.processes))}
 
     # --- programs
 
@@ -165,7 +244,7 @@ class Network:
             "--no-mdns",
             "--no-telemetry",
         )  # fmt: skip
-        wait_for("the node's first block", lambda: node.alive() and self.best_block() > 0, 60)
+        wait_for("the node's first block", lambda: node.alive() and self.best_block() > 0, 120)
         return node
 
     @property
@@ -175,13 +254,17 @@ class Network:
     def key(self, uri):
         """The encrypted key file of a well-known development key, and its account."""
         file = self.folder / "keys" / (uri.strip("/").replace("//", "-").lower() + ".json")
-        if not file.exists():
-            secret = self.folder / "secret"
-            secret.write_text(uri + "\n")
-            secret.chmod(0o600)
-            self.run("miner-client", "key", "import", "--key-file", file, "--password-file", self.password, "--suri-file", secret)
-            secret.unlink()
+        with self.lock:
+            if not file.exists():
+                self.import_key(file, uri)
         return file, json.loads(file.read_text())["address"]
+
+    def import_key(self, file, uri):
+        secret = self.folder / "secret"
+        secret.write_text(uri + "\n")
+        secret.chmod(0o600)
+        self.run("miner-client", "key", "import", "--key-file", file, "--password-file", self.password, "--suri-file", secret)
+        secret.unlink()
 
     def register(self, role, owner, operator, bond, name, endpoint=None, commission="10", check=True):
         """Bonds and registers; `role` is the program that the operator will run."""
@@ -201,8 +284,8 @@ class Network:
             check=check,
         )  # fmt: skip
 
-    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, check=True):
-        file, _ = self.key("//Alice")
+    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, by="//Alice", check=True):
+        file, _ = self.key(by)
         return self.run(
             "cuckoo-coordinator", "model", "register", name,
             "--node-url", self.node_url,
@@ -215,25 +298,34 @@ class Network:
             check=check,
         )  # fmt: skip
 
-    def start_coordinator(self, operator="//Bob", port=None, *extra):
+    def port_of(self, name):
+        """The port that this coordinator listens on, today and after a restart."""
+        with self.lock:
+            return self.ports.setdefault(name, free_port(8080))
+
+    def start_coordinator(self, operator="//Bob", port=None, *extra, name="coordinator"):
         file, _ = self.key(operator)
-        self.coordinator_port = port or self.coordinator_port
+        port = self.ports[name] = port or self.port_of(name)
+        url = f"http://127.0.0.1:{port}"
         coordinator = self.start(
-            "coordinator",
+            name,
             "cuckoo-coordinator", "run",
             "--node-url", self.node_url,
             "--key-file", file,
             "--password-file", self.password,
-            "--listen", f"127.0.0.1:{self.coordinator_port}",
-            "--data-dir", self.folder / "coordinator",
+            "--listen", f"127.0.0.1:{port}",
+            "--data-dir", self.folder / name,
             *extra,
         )  # fmt: skip
-        wait_for("the coordinator", lambda: coordinator.alive() and http(self.app + "/readyz")[0] == 200, 60)
+        wait_for(f"the {name}", lambda: coordinator.alive() and http(url + "/readyz")[0] == 200, 60)
         return coordinator
 
     @property
     def app(self):
-        return f"http://127.0.0.1:{self.coordinator_port}"
+        return f"http://127.0.0.1:{self.ports['coordinator']}"
+
+    def application(self, coordinator):
+        return Application(f"http://127.0.0.1:{self.ports[coordinator]}")
 
     def start_miner(self, name, operator, models, *extra, online=True, env=None):
         file, account = self.key(operator)
@@ -288,20 +380,33 @@ class Network:
     def operator(self, account):
         return self.rpc("cuckoo_operator", account)
 
+    def tasks(self, owner):
+        """The tasks that the coordinator of this owner has posted."""
+        found, number = [], 0
+        while task := self.task(number):
+            found.append(task)
+            number += 1
+        return [task for task in found if task["coordinator"] == owner]
+
+    def block_hash(self, number):
+        return self.rpc("chain_getBlockHash", number)
+
+    def balance(self, account, at=None):
+        """What an account has free and what is held of it, in planck, as of a block's hash."""
+        who = public_key(account)
+        key = SYSTEM_ACCOUNT + hashlib.blake2b(who, digest_size=16).hexdigest() + who.hex()
+        stored = bytes.fromhex((self.rpc("state_getStorage", key, at) or "0x" + "00" * 80)[2:])
+        # Nonce and three counters of four bytes come first.
+        free, held = (int.from_bytes(stored[start : start + 16], "little") for start in (16, 32))
+        return {"free": free, "held": held}
+
     # --- the application's side
 
     def picture(self, prompt, timeout=180, headers=None, **fields):
-        body = {"prompt": prompt, "response_format": "b64_json", **fields}
-        return http(f"{self.app}/v1/images/generations", body, headers, timeout)
+        return Application(self.app).picture(prompt, timeout, headers, **fields)
 
     def job(self, job):
-        return http(f"{self.app}/v1/jobs/{job}")[2]
+        return Application(self.app).job(job)
 
     def wait_job(self, job, key, values, seconds=120):
-        """The job once `key` has one of these values."""
-
-        def probe():
-            state = self.job(job)
-            return state if state.get(key) in values else None
-
-        return wait_for(f"job {job} with {key} {'/'.join(values)}", probe, seconds)
+        return Application(self.app).wait_job(job, key, values, seconds)

@@ -19,7 +19,8 @@ enum BetaSchedule {
 #[serde(rename_all = "snake_case")]
 enum Prediction {
 	Epsilon,
-	VPrediction,
+	#[serde(rename = "v_prediction")]
+	Velocity,
 	Sample,
 }
 
@@ -182,7 +183,7 @@ impl Ddim {
 		let one = |(x, out): (&f32, &f32)| {
 			let (clean, eps) = match self.prediction {
 				Prediction::Epsilon => ((x - noise * out) / signal, *out),
-				Prediction::VPrediction => (signal * x - noise * out, signal * out + noise * x),
+				Prediction::Velocity => (signal * x - noise * out, signal * out + noise * x),
 				Prediction::Sample => (*out, (x - signal * out) / noise),
 			};
 			let clean = self.clip.map_or(clean, |range| clean.clamp(-range, range));

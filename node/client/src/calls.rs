@@ -11,6 +11,19 @@ use subxt::{dynamic::Value, ext::scale_value::Composite, tx::DynamicPayload};
 /// A call, ready for [`Signer::submit`](crate::Signer::submit).
 pub type Call = DynamicPayload<Composite<()>>;
 
+/// What is promised of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commitment {
+	/// The task.
+	pub task: TaskId,
+	/// Which draw of it this is for.
+	pub round: u32,
+	/// The Merkle root over the inputs that were computed.
+	pub input_root: H256,
+	/// What hides the output root.
+	pub hash: H256,
+}
+
 /// The result behind a commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reveal {
@@ -161,10 +174,15 @@ pub fn go_offline() -> Call {
 }
 
 /// Commits to the results of tasks.
-pub fn commit(commitments: &[(TaskId, H256)]) -> Call {
-	let commitments = commitments
-		.iter()
-		.map(|(task, commitment)| Value::unnamed_composite([number(*task), bytes(commitment)]));
+pub fn commit(commitments: &[Commitment]) -> Call {
+	let commitments = commitments.iter().map(|commitment| {
+		Value::named_composite([
+			("task", number(commitment.task)),
+			("round", number(commitment.round)),
+			("input_root", bytes(commitment.input_root)),
+			("hash", bytes(commitment.hash)),
+		])
+	});
 	call("Tasks", "commit", [("commitments", Value::unnamed_composite(commitments))])
 }
 
@@ -222,10 +240,17 @@ mod tests {
 	fn values_have_the_shape_of_their_type() {
 		assert_eq!(variant(Role::Coordinator), Value::unnamed_variant("Coordinator", []));
 		assert_eq!(variant(ModelKind::TextToImage), Value::unnamed_variant("TextToImage", []));
-		let pair = Value::unnamed_composite([number(5u64), bytes([1u8; 32])]);
+		let hash = H256::repeat_byte(1);
+		let promise = Commitment { task: 5, round: 2, input_root: H256::zero(), hash };
+		let value = Value::named_composite([
+			("task", number(5u64)),
+			("round", number(2u32)),
+			("input_root", bytes([0u8; 32])),
+			("hash", bytes([1u8; 32])),
+		]);
 		assert_eq!(
-			commit(&[(5, H256::repeat_byte(1))]).call_data(),
-			&Composite::named([("commitments", Value::unnamed_composite([pair]))]),
+			commit(&[promise]).call_data(),
+			&Composite::named([("commitments", Value::unnamed_composite([value]))]),
 		);
 	}
 }

@@ -27,10 +27,8 @@ impl<T: Config> Pallet<T> {
 		work_window: BlockNumber,
 	) -> DispatchResult {
 		ensure!(!name.is_empty(), Error::<T>::NameMissing);
-		ensure!(
-			(1..=T::MaxWorkWindow::get()).contains(&work_window),
-			Error::<T>::BadWorkWindow
-		);
+		ensure!((1..=T::MaxWorkWindow::get()).contains(&work_window), Error::<T>::BadWorkWindow);
+		ensure!(min_fee >= T::LeastFee::get(), Error::<T>::FeeTooLow);
 		let model = NextModel::<T>::get();
 		NextModel::<T>::put(model.checked_add(1).ok_or(Error::<T>::NoMoreNumbers)?);
 		let deposit = T::Deposit::get();

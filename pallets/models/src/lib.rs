@@ -44,6 +44,9 @@ pub mod pallet {
 		/// Held from whoever registers a model, in planck. Pays for the storage.
 		#[pallet::constant]
 		type Deposit: Get<Balance>;
+		/// The lowest minimum fee, in planck: a task that costs its coordinator nothing costs the chain all the same.
+		#[pallet::constant]
+		type LeastFee: Get<Balance>;
 		/// The longest work window, in blocks. Bounds how long a miner can sit on a task.
 		#[pallet::constant]
 		type MaxWorkWindow: Get<BlockNumber>;
@@ -104,6 +107,8 @@ pub mod pallet {
 		NameMissing,
 		/// The work window must be at least one block and at most the longest allowed.
 		BadWorkWindow,
+		/// The minimum fee is below the lowest that is allowed.
+		FeeTooLow,
 		/// All model numbers are used up.
 		NoMoreNumbers,
 	}
@@ -123,7 +128,7 @@ pub mod pallet {
 		/// - `name`: what applications ask for; several models may have the same, then the number decides.
 		/// - `kind`: how its files are run.
 		/// - `manifest`: the BLAKE2b-256 hash of its `SHA256SUMS`; `miner-client manifest` prints it.
-		/// - `min_fee`: the least fee for one inference, in planck.
+		/// - `min_fee`: the least fee for one inference, in planck; at least `LeastFee`.
 		/// - `work_window`: how many blocks a miner has from draw to commit, for one inference.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::register())]

@@ -43,6 +43,7 @@ impl pallet_balances::Config for Test {
 
 parameter_types! {
 	pub const Deposit: Balance = 100;
+	pub const LeastFee: Balance = 5;
 	pub const MaxWorkWindow: u32 = 1_000;
 }
 
@@ -51,6 +52,7 @@ impl pallet_models::Config for Test {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type WeightInfo = crate::weights::Estimate<Test>;
 	type Deposit = Deposit;
+	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
 }
 

@@ -6,7 +6,7 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
-/// A model's name: up to 64 bytes of UTF-8.
+/// A model's name: up to 64 bytes, read as UTF-8.
 pub type Name = BoundedVec<u8, ConstU32<64>>;
 
 /// A model.

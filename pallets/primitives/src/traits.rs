@@ -9,15 +9,14 @@ use crate::types::{Balance, BlockNumber, ModelId, Role};
 pub trait Pools<AccountId> {
 	/// The pool that this account works for, and as what.
 	fn of_operator(operator: &AccountId) -> Option<(AccountId, Role)>;
-	/// The account that works for this pool.
-	fn operator_of(owner: &AccountId) -> Option<AccountId>;
 	/// The pool's weight in a draw, in planck; 0 while it may not be drawn.
 	fn weight(owner: &AccountId) -> Balance;
 	/// Where a coordinator serves inputs and takes outputs: an HTTP address, empty for other roles.
 	fn endpoint(owner: &AccountId) -> Vec<u8>;
 	/// The account that holds all stake.
 	fn pot() -> AccountId;
-	/// Shares out what the pool has earned. The caller has moved the amount to [`Pools::pot`] just before, in the same storage layer.
+	/// Shares out what the pool has earned, and tells [`OnWeightChange`]. The caller has moved the amount to [`Pools::pot`] just before, in the same
+	/// storage layer.
 	fn reward(owner: &AccountId, amount: Balance) -> DispatchResult;
 }
 
@@ -70,6 +69,8 @@ pub trait WeightedSets<SetId, Member> {
 	/// A member by chance: each that is not excluded with probability weight ÷ sum of the weights not excluded. Costs one walk down the tree for the
 	/// draw and one for each excluded member. `None` if nobody with a weight is left.
 	fn draw(set: &SetId, seed: &[u8; 32], excluded: &[Member]) -> Option<Member>;
+	/// All sets that are not empty, for `try_state`: reads an entry for each.
+	fn sets() -> Vec<SetId>;
 	/// All members with their weights, for `try_state` and tests: reads the whole set.
 	fn members(set: &SetId) -> Vec<(Member, u128)>;
 

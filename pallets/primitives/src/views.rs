@@ -104,7 +104,7 @@ pub struct TaskView {
 	pub round: u32,
 	/// Where it is.
 	pub phase: TaskPhase,
-	/// The owner of the pool of the miner drawn last.
+	/// The owner of the pool of the miner that has the task, or was paid for it.
 	pub miner: Option<AccountId32>,
 	/// The block of each step that was taken.
 	pub blocks: TaskBlocks,
@@ -160,7 +160,7 @@ pub struct OperatorView {
 	pub own: Balance,
 	/// The owner's share of what the voters earn, in parts per billion.
 	pub commission: u32,
-	/// Whether it takes part in draws at all: bond above the minimum and not chilled.
+	/// Whether it takes part in draws at all: its bond is above the minimum.
 	pub active: bool,
 	/// Miners only: whether it is online, and with how many free slots.
 	pub free_slots: Option<u32>,
@@ -169,7 +169,9 @@ pub struct OperatorView {
 }
 
 /// How an operator introduces itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+#[derive(
+	Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize,
+)]
 pub struct IntroView {
 	/// Its name.
 	pub name: String,

@@ -143,7 +143,10 @@ mod tests {
 		};
 		assert_eq!(bad(|i| i.prompt = "  \n".into()), Err(InvalidInput::EmptyPrompt));
 		assert_eq!(bad(|i| i.prompt = "x".repeat(2_001)), Err(InvalidInput::PromptTooLong));
-		assert_eq!(bad(|i| i.negative_prompt = "x".repeat(2_001)), Err(InvalidInput::PromptTooLong));
+		assert_eq!(
+			bad(|i| i.negative_prompt = "x".repeat(2_001)),
+			Err(InvalidInput::PromptTooLong)
+		);
 		assert_eq!(bad(|i| i.steps = 0), Err(InvalidInput::Steps));
 		assert_eq!(bad(|i| i.steps = 151), Err(InvalidInput::Steps));
 		assert_eq!(bad(|i| i.guidance_scale = f32::NAN), Err(InvalidInput::Guidance));

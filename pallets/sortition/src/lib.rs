@@ -14,9 +14,9 @@ mod draw;
 mod mock;
 #[cfg(test)]
 mod tests;
+mod tree;
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 mod try_state;
-mod tree;
 pub mod types;
 
 #[frame_support::pallet]
@@ -42,15 +42,8 @@ pub mod pallet {
 	/// The sum tree of a set: 16 weights a node. Level 0 holds the members' own weights, sixteen positions a node; a node of level `k + 1` holds the
 	/// totals of sixteen nodes of level `k`.
 	#[pallet::storage]
-	pub type Nodes<T: Config> = StorageDoubleMap<
-		_,
-		Blake2_128Concat,
-		T::SetId,
-		Twox64Concat,
-		(u8, u32),
-		Node,
-		OptionQuery,
-	>;
+	pub type Nodes<T: Config> =
+		StorageDoubleMap<_, Blake2_128Concat, T::SetId, Twox64Concat, (u8, u32), Node, OptionQuery>;
 
 	/// The member at a position; positions are 0 to the set's length − 1 without gaps.
 	#[pallet::storage]

@@ -94,6 +94,10 @@ impl<T: Config> WeightedSets<T::SetId, T::Member> for Pallet<T> {
 		Self::do_draw(set, seed, excluded)
 	}
 
+	fn sets() -> Vec<T::SetId> {
+		Sets::<T>::iter_keys().collect()
+	}
+
 	fn members(set: &T::SetId) -> Vec<(T::Member, u128)> {
 		PositionOf::<T>::iter_prefix(set)
 			.map(|(member, position)| (member, Self::weight_at(set, position)))

@@ -19,6 +19,9 @@ use frame_support::{
 };
 use sp_runtime::{traits::AccountIdConversion, Perbill};
 
+/// A vote may lose this part of itself to rounding at most.
+const MAX_ROUNDING: Balance = 1_000_000;
+
 impl<T: Config> Pallet<T> {
 	/// The account that holds all stake.
 	pub fn pot_account() -> T::AccountId {
@@ -45,13 +48,23 @@ impl<T: Config> Pallet<T> {
 
 	/// Every change of a pool ends here: stored, and known to the draw.
 	pub(crate) fn write_pool(owner: &T::AccountId, pool: Pool<T::AccountId>) {
-		T::OnWeightChange::weight_changed(owner, pool.role, Self::draw_weight(&pool));
+		let (role, weight) = (pool.role, Self::draw_weight(&pool));
 		Pools::<T>::insert(owner, pool);
+		T::OnWeightChange::weight_changed(owner, role, weight);
+	}
+
+	/// An operator works for one pool, and is nobody else's owner: who asks for a pool by either account must find the same one.
+	fn ensure_operator(owner: &T::AccountId, operator: &T::AccountId) -> DispatchResult {
+		let taken = Operators::<T>::contains_key(operator)
+			|| (operator != owner && Pools::<T>::contains_key(operator));
+		ensure!(!taken, Error::<T>::OperatorTaken);
+		Ok(())
 	}
 
 	pub(crate) fn ensure_intro(role: Role, intro: &Intro) -> DispatchResult {
 		ensure!(!intro.name.is_empty(), Error::<T>::NameMissing);
-		let http = intro.endpoint.starts_with(b"http://") || intro.endpoint.starts_with(b"https://");
+		let http =
+			intro.endpoint.starts_with(b"http://") || intro.endpoint.starts_with(b"https://");
 		let fits = if role == Role::Coordinator { http } else { intro.endpoint.is_empty() };
 		ensure!(fits, Error::<T>::BadEndpoint);
 		Ok(())
@@ -66,15 +79,11 @@ impl<T: Config> Pallet<T> {
 		bond: Balance,
 	) -> DispatchResult {
 		ensure!(!Pools::<T>::contains_key(&owner), Error::<T>::AlreadyRegistered);
-		ensure!(!Operators::<T>::contains_key(&operator), Error::<T>::OperatorTaken);
+		Self::ensure_operator(&owner, &operator)?;
 		ensure!(commission <= T::MaxCommission::get(), Error::<T>::CommissionTooHigh);
 		ensure!(bond > Self::minimum(role), Error::<T>::BondTooSmall);
 		Self::ensure_intro(role, &intro)?;
-		T::Currency::hold(
-			&HoldReason::Registration.into(),
-			&owner,
-			T::RegistrationDeposit::get(),
-		)?;
+		T::Currency::hold(&HoldReason::Registration.into(), &owner, T::RegistrationDeposit::get())?;
 		T::Currency::transfer(&owner, &Self::pot_account(), bond, Preservation::Preserve)?;
 		let pool = Pool {
 			role,
@@ -93,7 +102,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	pub(crate) fn do_set_operator(owner: T::AccountId, operator: T::AccountId) -> DispatchResult {
-		ensure!(!Operators::<T>::contains_key(&operator), Error::<T>::OperatorTaken);
+		Self::ensure_operator(&owner, &operator)?;
 		Pools::<T>::try_mutate(&owner, |pool| {
 			let pool = pool.as_mut().ok_or(Error::<T>::NotRegistered)?;
 			Operators::<T>::remove(&pool.operator);
@@ -111,14 +120,16 @@ impl<T: Config> Pallet<T> {
 		amount: Balance,
 	) -> DispatchResult {
 		let mut pool = Pools::<T>::get(owner).ok_or(Error::<T>::NotRegistered)?;
-		// In a pool whose owner has left, a few shares could be made dear by a reward and the next voter's rounding stolen.
 		ensure!(voter == owner || Self::draw_weight(&pool) > 0, Error::<T>::ClosedToVotes);
 		ensure!(amount >= T::MinVote::get(), Error::<T>::VoteTooSmall);
 		let shares =
 			shares_for(amount, pool.tokens, pool.shares).ok_or(Error::<T>::ClosedToVotes)?;
-		ensure!(shares > 0, Error::<T>::VoteTooSmall);
-		T::Currency::transfer(voter, &Self::pot_account(), amount, Preservation::Preserve)?;
 		pool.tokens = pool.tokens.checked_add(amount).ok_or(Error::<T>::Overflow)?;
+		// A pool can be brought down to a few shares and have them made dear by a reward. Nobody loses more than dust to its rounding.
+		let all = pool.shares.checked_add(shares).ok_or(Error::<T>::Overflow)?;
+		let lost = amount.saturating_sub(tokens_for(shares, pool.tokens, all)); // never worth more
+		ensure!(lost <= amount / MAX_ROUNDING, Error::<T>::ClosedToVotes);
+		T::Currency::transfer(voter, &Self::pot_account(), amount, Preservation::Preserve)?;
 		Self::add_shares(voter, owner, &mut pool, shares)?;
 		Self::write_pool(owner, pool);
 		Self::deposit_event(Event::Voted {
@@ -137,6 +148,9 @@ impl<T: Config> Pallet<T> {
 		pool: &mut Pool<T::AccountId>,
 		shares: Balance,
 	) -> DispatchResult {
+		if shares == 0 {
+			return Ok(());
+		}
 		pool.shares = pool.shares.checked_add(shares).ok_or(Error::<T>::Overflow)?;
 		if voter == owner {
 			pool.own_shares = pool.own_shares.checked_add(shares).ok_or(Error::<T>::Overflow)?;
@@ -161,9 +175,7 @@ impl<T: Config> Pallet<T> {
 		} else {
 			ensure!(amount <= worth, Error::<T>::NotEnoughVotes);
 			ensure!(amount > 0, Error::<T>::VoteTooSmall);
-			shares_covering(amount, pool.tokens, pool.shares)
-				.ok_or(Error::<T>::Overflow)?
-				.min(held)
+			shares_covering(amount, pool.tokens, pool.shares).ok_or(Error::<T>::Overflow)?.min(held)
 		};
 		let out = tokens_for(shares, pool.tokens, pool.shares).min(amount);
 		let rest = held.checked_sub(shares).ok_or(Error::<T>::NotEnoughVotes)?;
@@ -200,7 +212,8 @@ impl<T: Config> Pallet<T> {
 		amount: Balance,
 	) -> DispatchResult {
 		let mut bucket = Unbonding::<T>::get(owner, era).unwrap_or_default();
-		let shares = shares_for(amount, bucket.tokens, bucket.shares).unwrap_or(amount);
+		let shares =
+			shares_for(amount, bucket.tokens, bucket.shares).ok_or(Error::<T>::Overflow)?;
 		bucket.tokens = bucket.tokens.checked_add(amount).ok_or(Error::<T>::Overflow)?;
 		bucket.shares = bucket.shares.checked_add(shares).ok_or(Error::<T>::Overflow)?;
 		Claims::<T>::try_mutate(voter, owner, |claims| match claims.last_mut() {

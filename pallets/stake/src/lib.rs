@@ -24,9 +24,7 @@ pub mod weights;
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use cuckoo_primitives::{
-		traits::OnWeightChange, Balance, BlockNumber, EraIndex, Role,
-	};
+	use cuckoo_primitives::{traits::OnWeightChange, Balance, BlockNumber, EraIndex, Role};
 	use frame_support::{
 		pallet_prelude::*,
 		traits::fungible::{Inspect, Mutate, MutateHold},
@@ -40,10 +38,7 @@ pub mod pallet {
 
 	#[pallet::config]
 	pub trait Config:
-		frame_system::Config<
-		RuntimeEvent: From<Event<Self>>,
-		AccountId = sp_runtime::AccountId32,
-	>
+		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId = sp_runtime::AccountId32>
 	{
 		/// CAI.
 		type Currency: Inspect<Self::AccountId, Balance = Balance>
@@ -108,8 +103,7 @@ pub mod pallet {
 
 	/// How each operator introduces itself, by owner.
 	#[pallet::storage]
-	pub type Intros<T: Config> =
-		StorageMap<_, Blake2_128Concat, T::AccountId, Intro, ValueQuery>;
+	pub type Intros<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Intro, ValueQuery>;
 
 	/// How many shares a voter has in a pool: voter, then owner.
 	#[pallet::storage]
@@ -230,7 +224,7 @@ pub mod pallet {
 		BondTooSmall,
 		/// This staker has a pool already. One staker, one pool.
 		AlreadyRegistered,
-		/// The operator account already works for a pool.
+		/// The operator account already works for a pool, or owns another.
 		OperatorTaken,
 		/// Nobody with a pool has this account.
 		NotRegistered,
@@ -240,7 +234,8 @@ pub mod pallet {
 		NameMissing,
 		/// A coordinator's introduction needs the address at which miners reach it, beginning with `http://` or `https://`; nobody else has one.
 		BadEndpoint,
-		/// Votes are not taken: the owner's own bond is not above its role's minimum, or the pool was slashed to nothing.
+		/// Votes are not taken: the owner's own bond is not above its role's minimum, or the pool was slashed to nothing, or its shares are so few
+		/// and dear that rounding would take more than a millionth of the vote.
 		ClosedToVotes,
 		/// A vote must be worth at least the least vote; what is left of one too, unless nothing is left.
 		VoteTooSmall,

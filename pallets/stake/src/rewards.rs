@@ -18,10 +18,6 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 		Some((owner, role))
 	}
 
-	fn operator_of(owner: &T::AccountId) -> Option<T::AccountId> {
-		Pools::<T>::get(owner).map(|pool| pool.operator)
-	}
-
 	fn weight(owner: &T::AccountId) -> Balance {
 		Pools::<T>::get(owner).map_or(0, |pool| Self::draw_weight(&pool))
 	}
@@ -38,12 +34,7 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 		let mut pool = Pools::<T>::get(owner).ok_or(Error::<T>::NotRegistered)?;
 		let commission = if pool.shares == 0 {
 			// Everybody has left: what comes in late is the owner's.
-			T::Currency::transfer(
-				&Self::pot_account(),
-				owner,
-				amount,
-				Preservation::Expendable,
-			)?;
+			T::Currency::transfer(&Self::pot_account(), owner, amount, Preservation::Expendable)?;
 			amount
 		} else {
 			let commission = pool.commission.mul_floor(amount);

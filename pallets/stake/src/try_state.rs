@@ -30,7 +30,10 @@ impl<T: Config> Pallet<T> {
 		for (voter, owner, shares) in Votes::<T>::iter() {
 			ensure!(shares > 0, "a vote without shares is stored");
 			let pool = Pools::<T>::get(&owner).ok_or("a vote for no pool")?;
-			ensure!(voter != owner || pool.own_shares == shares, "own_shares is not the owner's vote");
+			ensure!(
+				voter != owner || pool.own_shares == shares,
+				"own_shares is not the owner's vote"
+			);
 			*issued.entry(owner).or_default() += shares;
 		}
 		for (owner, pool) in Pools::<T>::iter() {

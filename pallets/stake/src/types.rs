@@ -7,9 +7,9 @@ use scale_info::TypeInfo;
 use sp_core::U256;
 use sp_runtime::Perbill;
 
-/// A line of an introduction: up to 64 bytes of UTF-8.
+/// A line of an introduction: up to 64 bytes, read as UTF-8.
 pub type Line = BoundedVec<u8, ConstU32<64>>;
-/// A longer line of an introduction: up to 256 bytes of UTF-8.
+/// A longer line of an introduction: up to 256 bytes, read as UTF-8.
 pub type LongLine = BoundedVec<u8, ConstU32<256>>;
 
 /// How an operator introduces itself to stakers and, for coordinators, to miners.

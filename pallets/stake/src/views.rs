@@ -1,7 +1,7 @@
 //! What the runtime API tells about pools and votes. Reads many entries: for nodes, never for blocks.
 
 use crate::{
-	pallet::{Claims, Config, Intros, Pallet, Pools, Unbonding, Votes},
+	pallet::{Claims, Config, Intros, Operators, Pallet, Pools, Unbonding, Votes},
 	types::{tokens_for, Intro, Pool},
 };
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
@@ -43,7 +43,7 @@ impl<T: Config> Pallet<T> {
 
 	/// The pool of an owner, or the one that an account operates.
 	pub fn operator(account: T::AccountId) -> Option<OperatorView> {
-		let owner = crate::pallet::Operators::<T>::get(&account).unwrap_or(account);
+		let owner = Operators::<T>::get(&account).unwrap_or(account);
 		Pools::<T>::get(&owner).map(|pool| Self::operator_view(owner, pool))
 	}
 

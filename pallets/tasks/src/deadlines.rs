@@ -25,21 +25,36 @@ impl<T: Config> Pallet<T> {
 		let start = DeadlineCursor::<T>::get();
 		let mut at = start;
 		while at <= now && meter.try_consume(T::WeightInfo::next_deadline()).is_ok() {
-			let Some(key) = Deadlines::<T>::iter_key_prefix(at).next() else {
-				at = Self::after(at);
-				continue;
-			};
-			let (task, due) = key.parts();
-			if meter.try_consume(Self::due_weight(due)).is_err() {
+			// One walk over the block's keys: beginning anew after each would pass over all that were removed before. What is met adds deadlines to later
+			// blocks only, and takes away none that comes later in this one but of its own task.
+			let mut whole = true;
+			for key in Deadlines::<T>::iter_key_prefix(at) {
+				let (task, due) = key.parts();
+				let cost = T::WeightInfo::next_deadline().saturating_add(Self::due_weight(due));
+				if meter.try_consume(cost).is_err() {
+					whole = false;
+					break;
+				}
+				if Deadlines::<T>::take(at, key).is_some() {
+					// Every task has its deadlines and its place (try_state): nothing here can fail.
+					let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
+				}
+			}
+			if !whole {
 				break;
 			}
-			Deadlines::<T>::remove(at, key);
-			// Every task has its deadlines and its place (try_state): nothing here can fail.
-			let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
+			at = Self::after(at);
 		}
 		if at != start {
 			DeadlineCursor::<T>::put(at);
 		}
+	}
+
+	/// What the hooks will do for a task whatever becomes of it: whoever posts it pays for that too.
+	pub(crate) fn life_weight() -> Weight {
+		T::WeightInfo::ripen()
+			.saturating_add(T::WeightInfo::expire())
+			.saturating_add(T::WeightInfo::forget())
 	}
 
 	/// What meeting a deadline can cost.
@@ -54,7 +69,7 @@ impl<T: Config> Pallet<T> {
 
 	fn meet(now: BlockNumber, task: TaskId, due: Due) -> DispatchResult {
 		match due {
-			Due::Ripe => Self::ripen(now, task),
+			Due::Ripe => Self::ripen(task),
 			Due::Commit | Due::Reveal => Self::miss(now, task),
 			Due::Expire => Self::expire(now, task),
 			Due::Forget => {
@@ -65,24 +80,13 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// The task's randomness is there: it joins its queue.
-	fn ripen(now: BlockNumber, id: TaskId) -> DispatchResult {
+	fn ripen(id: TaskId) -> DispatchResult {
 		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
 		let end = if task.round == 0 { End::Back } else { End::Front };
-		match Self::enqueue(task.model, &task.coordinator, id, end) {
-			Ok(()) => {
-				task.phase = Phase::Ready;
-				Tasks::<T>::insert(id, task);
-				Ok(())
-			},
-			// The coordinator has come to wait for too many models since: the task waits on until one is free.
-			Err(_) => {
-				let ripe = Self::after(now);
-				task.phase = Phase::Ripening { ripe };
-				Tasks::<T>::insert(id, task);
-				Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());
-				Ok(())
-			},
-		}
+		Self::enqueue(task.model, &task.coordinator, id, end)?;
+		task.phase = Phase::Ready;
+		Tasks::<T>::insert(id, task);
+		Ok(())
 	}
 
 	/// The miner did not do its part: it goes offline, and the task back or home.
@@ -104,11 +108,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Has a task wait for randomness made after this block, and sets the end of its waiting.
-	pub(crate) fn wait(
-		now: BlockNumber,
-		id: TaskId,
-		task: &mut crate::types::Task<T::AccountId>,
-	) {
+	pub(crate) fn wait(now: BlockNumber, id: TaskId, task: &mut crate::types::Task<T::AccountId>) {
 		let ripe = now.saturating_add(T::RandomnessDelay::get());
 		task.phase = Phase::Ripening { ripe };
 		Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());

@@ -1,14 +1,15 @@
 //! Each block: a coordinator by stake, its oldest task, then a miner by stake, as often as the hook's budget allows.
 
 use crate::{
-	pallet::{Config, Deadlines, Error, Event, Pallet, Queues, Tasks},
-	types::{DrawSet, Drawn, Due, DueKey, Phase},
+	pallet::{Config, Deadlines, Demand, Error, Event, Pallet, Queues, Tasks},
+	types::{DrawSet, Due, DueKey, Phase},
 	WeightInfo,
 };
+use alloc::vec::Vec;
 use codec::Encode;
 use cuckoo_primitives::{
 	traits::{Models, WeightedSets},
-	BlockNumber, TaskId,
+	BlockNumber, ModelId, TaskId,
 };
 use frame_support::{
 	storage::with_storage_layer,
@@ -21,6 +22,20 @@ use sp_runtime::{DispatchError, DispatchResult};
 /// The domain of every draw's hash.
 const TAG: &[u8; 11] = b"cuckoo/draw";
 
+/// How many coordinators in a block may turn out to wait for nobody who is there, before the block's draws end. Each costs the later draws a walk
+/// down the tree.
+const MAX_IDLE: usize = 16;
+
+/// What came of drawing a coordinator.
+enum Draw<AccountId> {
+	/// Its oldest task has a miner.
+	Assigned,
+	/// No miner is there for any of its tasks.
+	Idle(AccountId),
+	/// Nobody waits.
+	Nobody,
+}
+
 impl<T: Config> Pallet<T> {
 	/// Draws until nothing waits, nobody is idle, or the budget is used up.
 	pub(crate) fn draw_tasks(now: BlockNumber, meter: &mut WeightMeter) {
@@ -29,43 +44,55 @@ impl<T: Config> Pallet<T> {
 		}
 		// Without a VRF in the parent block there is nothing to draw with: the tasks wait a block.
 		let (Some(seed), _) = T::Randomness::random(TAG) else { return };
+		let mut idle = Vec::new();
 		let mut count = 0u32;
-		while meter.try_consume(T::WeightInfo::draw()).is_ok() {
-			let drawn = with_storage_layer(|| Self::draw_one(now, seed.as_ref(), count));
+		while idle.len() < MAX_IDLE && meter.try_consume(T::WeightInfo::draw()).is_ok() {
+			let drawn = with_storage_layer(|| Self::draw_one(now, seed.as_ref(), count, &idle));
 			match drawn.defensive() {
-				Ok(true) => count = count.saturating_add(1), // far below 2^32 draws fit a block
-				Ok(false) | Err(_) => return,
+				Ok(Draw::Assigned) => {},
+				Ok(Draw::Idle(coordinator)) => idle.push(coordinator),
+				Ok(Draw::Nobody) | Err(_) => return,
 			}
+			count = count.saturating_add(1); // far below 2^32 draws fit a block
 		}
 	}
 
-	/// Draws one task and its miner; `false` if there is no pair left.
-	fn draw_one(now: BlockNumber, seed: &[u8], count: u32) -> Result<bool, DispatchError> {
+	fn draw_one(
+		now: BlockNumber,
+		seed: &[u8],
+		count: u32,
+		idle: &[T::AccountId],
+	) -> Result<Draw<T::AccountId>, DispatchError> {
 		let ticket = |step: &[u8], salt: u64| (TAG, seed, step, salt).using_encoded(blake2_256);
-		let Some(Drawn::Model(model)) =
-			T::Sets::draw(&DrawSet::Models, &ticket(b"model", count.into()), &[])
+		let Some(coordinator) =
+			T::Sets::draw(&DrawSet::Coordinators, &ticket(b"coordinator", count.into()), idle)
 		else {
-			return Ok(false);
+			return Ok(Draw::Nobody);
 		};
-		let Some(Drawn::Owner(coordinator)) = T::Sets::draw(
-			&DrawSet::Coordinators(model),
-			&ticket(b"coordinator", count.into()),
-			&[],
-		) else {
-			return Ok(false);
+		let Some((model, task)) = Self::oldest(&coordinator) else {
+			return Ok(Draw::Idle(coordinator));
 		};
-		let queue = Queues::<T>::get(model, &coordinator).ok_or(Error::<T>::Corrupt)?;
-		let task = queue.head;
 		// A miner never gets its own staker's tasks.
-		let own = [Drawn::Owner(coordinator.clone())];
-		let Some(Drawn::Owner(miner)) =
-			T::Sets::draw(&DrawSet::Miners(model), &ticket(b"miner", task), &own)
-		else {
-			return Ok(false);
-		};
+		let own = [coordinator];
+		let miner = T::Sets::draw(&DrawSet::Miners(model), &ticket(b"miner", task), &own);
+		let [coordinator] = own;
+		let Some(miner) = miner else { return Ok(Draw::Idle(coordinator)) };
 		Self::dequeue(model, &coordinator, task)?;
 		Self::assign(now, task, miner)?;
-		Ok(true)
+		Ok(Draw::Assigned)
+	}
+
+	/// A coordinator's oldest queued task for which a miner is there.
+	fn oldest(coordinator: &T::AccountId) -> Option<(ModelId, TaskId)> {
+		Demand::<T>::get(coordinator)
+			.iter()
+			.filter(|demand| demand.queued > 0)
+			.filter(|demand| T::Sets::total(&DrawSet::Miners(demand.model)) > 0)
+			.filter_map(|demand| {
+				let queue = Queues::<T>::get(demand.model, coordinator)?;
+				Some((demand.model, queue.head))
+			})
+			.min_by_key(|(_, task)| *task)
 	}
 
 	fn assign(now: BlockNumber, id: TaskId, miner: T::AccountId) -> DispatchResult {

@@ -6,7 +6,7 @@
 extern crate alloc;
 
 pub use pallet::*;
-pub use types::{DrawSet, Drawn, Due, Miner, Outcome, Phase, Receipt, Reveal, Task};
+pub use types::{Commitment, DrawSet, Due, Miner, Outcome, Phase, Receipt, Reveal, Task};
 pub use weights::WeightInfo;
 
 mod deadlines;
@@ -27,7 +27,7 @@ pub mod weights;
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use crate::types::{DueKey, Link, ModelList, Queue, Task, MAX_BATCH};
+	use crate::types::{Demands, DueKey, Link, ModelList, Queue, Task, MAX_BATCH};
 	use cuckoo_primitives::{
 		traits::{Models, Pools, WeightedSets},
 		Balance, BlockNumber, ModelId, TaskId,
@@ -35,7 +35,7 @@ pub mod pallet {
 	use frame_support::{
 		pallet_prelude::*,
 		traits::{
-			fungible::{BalancedHold, Inspect, InspectHold, MutateHold},
+			fungible::{Inspect, InspectHold, MutateHold},
 			Randomness,
 		},
 		weights::WeightMeter,
@@ -51,8 +51,7 @@ pub mod pallet {
 		/// CAI.
 		type Currency: Inspect<Self::AccountId, Balance = Balance>
 			+ InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
-			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
-			+ BalancedHold<Self::AccountId>;
+			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 		/// The reason why a fee is held.
 		type RuntimeHoldReason: From<HoldReason>;
 		/// The stake behind coordinators and miners.
@@ -60,7 +59,7 @@ pub mod pallet {
 		/// The models that may be run.
 		type Models: Models;
 		/// The sets that are drawn from.
-		type Sets: WeightedSets<DrawSet, Drawn<Self::AccountId>>;
+		type Sets: WeightedSets<DrawSet, Self::AccountId>;
 		/// The randomness of the parent block's VRF; `None` if it had none.
 		type Randomness: Randomness<Option<H256>, BlockNumberFor<Self>>;
 		/// What the calls cost.
@@ -72,6 +71,9 @@ pub mod pallet {
 		/// The most slots of a miner. Bounds how many seats a page of its seats shows.
 		#[pallet::constant]
 		type MaxSlots: Get<u32>;
+		/// The most open tasks of a coordinator. Bounds what one of them can put on the chain's hooks.
+		#[pallet::constant]
+		type MaxOpenTasks: Get<u32>;
 		/// The longest that a task may wait for a miner, in blocks.
 		#[pallet::constant]
 		type MaxWait: Get<BlockNumber>;
@@ -129,10 +131,9 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Links<T> = StorageMap<_, Twox64Concat, TaskId, Link, OptionQuery>;
 
-	/// The models for which a coordinator (owner) has a queue.
+	/// What a coordinator (owner) has open, by model.
 	#[pallet::storage]
-	pub type Waiting<T: Config> =
-		StorageMap<_, Blake2_128Concat, T::AccountId, ModelList, ValueQuery>;
+	pub type Demand<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Demands, ValueQuery>;
 
 	/// The miners that are online or still have seats, by owner.
 	#[pallet::storage]
@@ -140,15 +141,8 @@ pub mod pallet {
 
 	/// The seats of each miner (owner).
 	#[pallet::storage]
-	pub type Seats<T: Config> = StorageDoubleMap<
-		_,
-		Blake2_128Concat,
-		T::AccountId,
-		Twox64Concat,
-		TaskId,
-		(),
-		OptionQuery,
-	>;
+	pub type Seats<T: Config> =
+		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, TaskId, (), OptionQuery>;
 
 	/// What is due at the start of a block, in the order of the tasks.
 	#[pallet::storage]
@@ -279,10 +273,12 @@ pub mod pallet {
 		BadItemCount,
 		/// The fee is below the model's minimum for this many inferences.
 		FeeTooLow,
-		/// A task waits at least one block and at most `MaxWait`.
+		/// A task waits at least `RandomnessDelay` blocks, or it could never be drawn, and at most `MaxWait`.
 		BadMaxWait,
-		/// A miner serves, and a coordinator waits for, at least one and at most sixteen models at a time.
+		/// A miner serves at least one and at most sixteen models; a coordinator has tasks open for at most sixteen.
 		BadModelCount,
+		/// The coordinator has `MaxOpenTasks` tasks open already.
+		TooManyTasks,
 		/// A miner has at least one slot and at most `MaxSlots`.
 		BadSlotCount,
 		/// There is no such task, or it ended so long ago that its receipt is gone.
@@ -295,6 +291,8 @@ pub mod pallet {
 		AlreadyDrawn,
 		/// This operator has no seat in the task.
 		NoSeat,
+		/// The commitment is for another round of the task, or for other inputs.
+		WrongRound,
 		/// This round is committed already.
 		AlreadyCommitted,
 		/// Nothing is committed yet.
@@ -316,10 +314,13 @@ pub mod pallet {
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let mut meter = WeightMeter::with_limit(T::HookBudget::get());
-			Self::meet_deadlines(now.saturated_into(), &mut meter);
-			Self::draw_tasks(now.saturated_into(), &mut meter);
-			meter.consumed()
+			// However many deadlines there are, half of the budget is for draws.
+			let mut deadlines = WeightMeter::with_limit(T::HookBudget::get() / 2);
+			Self::meet_deadlines(now.saturated_into(), &mut deadlines);
+			let left = T::HookBudget::get().saturating_sub(deadlines.consumed());
+			let mut draws = WeightMeter::with_limit(left);
+			Self::draw_tasks(now.saturated_into(), &mut draws);
+			deadlines.consumed().saturating_add(draws.consumed())
 		}
 
 		fn integrity_test() {
@@ -327,11 +328,18 @@ pub mod pallet {
 				T::RandomnessDelay::get() >= 2,
 				"the randomness must be of a block that was made after the task was fixed"
 			);
+			let half = T::HookBudget::get() / 2;
 			let one_draw = T::WeightInfo::hook_base().saturating_add(T::WeightInfo::draw());
-			let one_deadline = T::WeightInfo::next_deadline().saturating_add(T::WeightInfo::miss());
+			assert!(one_draw.all_lte(half), "half of the hook's budget must fit a draw");
+			for due in [Due::Ripe, Due::Commit, Due::Reveal, Due::Expire, Due::Forget] {
+				let cost = Self::due_weight(due).saturating_add(T::WeightInfo::next_deadline() * 2);
+				assert!(cost.all_lte(half), "half of the hook's budget must fit any deadline");
+			}
+			let normal = T::BlockWeights::get().get(DispatchClass::Normal).max_extrinsic;
+			let largest = T::WeightInfo::reveal(MAX_BATCH).max(T::WeightInfo::commit(MAX_BATCH));
 			assert!(
-				one_deadline.saturating_add(one_draw).all_lte(T::HookBudget::get()),
-				"the hook's budget must fit a deadline and a draw"
+				normal.is_none_or(|most| largest.all_lte(most)),
+				"a full batch must fit a block"
 			);
 		}
 
@@ -351,7 +359,7 @@ pub mod pallet {
 		/// - `fee`: what the miner's pool is paid, in planck.
 		/// - `max_wait`: for how many blocks miners may be drawn; after that the fee is returned.
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::post())]
+		#[pallet::weight(T::WeightInfo::post().saturating_add(Pallet::<T>::life_weight()))]
 		pub fn post(
 			origin: OriginFor<T>,
 			model: ModelId,
@@ -397,19 +405,22 @@ pub mod pallet {
 		///
 		/// One that is refused does not stop the others: it is named in a `CommitRefused` event. If all are, the call fails with the first reason.
 		///
-		/// - `commitments`: task and commitment, `blake2_256("cuckoo/commit" ‖ genesis ‖ task ‖ round ‖ your account ‖ output root ‖ salt)`.
+		/// - `commitments`: for each task its round, its input root, and the hash that hides your output root behind a salt.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::commit(commitments.len() as u32))]
 		pub fn commit(
 			origin: OriginFor<T>,
-			commitments: BoundedVec<(TaskId, H256), ConstU32<MAX_BATCH>>,
+			commitments: BoundedVec<Commitment, ConstU32<MAX_BATCH>>,
 		) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
 			Self::do_each(
-				&operator,
 				commitments,
-				|(task, commitment)| (*task, Self::do_commit(&operator, *task, *commitment)),
-				|task, operator, error| Event::CommitRefused { task, operator, error },
+				|promise| Self::do_commit(&operator, promise),
+				|promise, error| Event::CommitRefused {
+					task: promise.task,
+					operator: operator.clone(),
+					error,
+				},
 			)
 		}
 
@@ -426,10 +437,13 @@ pub mod pallet {
 		) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
 			Self::do_each(
-				&operator,
 				reveals,
-				|reveal| (reveal.task, Self::do_reveal(&operator, reveal)),
-				|task, operator, error| Event::RevealRefused { task, operator, error },
+				|reveal| Self::do_reveal(&operator, reveal),
+				|reveal, error| Event::RevealRefused {
+					task: reveal.task,
+					operator: operator.clone(),
+					error,
+				},
 			)
 		}
 	}

@@ -2,7 +2,7 @@
 
 use crate::{
 	pallet::{Config, Deadlines, Error, Event, HoldReason, NextTask, Pallet, Receipts, Tasks},
-	types::{Due, DueKey, Outcome, Phase, Receipt, Reveal, Task},
+	types::{Commitment, Due, DueKey, Outcome, Phase, Receipt, Reveal, Task},
 };
 use cuckoo_primitives::{
 	commitment::commitment,
@@ -29,7 +29,9 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn genesis() -> H256 {
-		frame_system::Pallet::<T>::block_hash(frame_system::pallet_prelude::BlockNumberFor::<T>::zero())
+		frame_system::Pallet::<T>::block_hash(
+			frame_system::pallet_prelude::BlockNumberFor::<T>::zero(),
+		)
 	}
 
 	pub(crate) fn do_post(
@@ -48,10 +50,13 @@ impl<T: Config> Pallet<T> {
 		let terms = T::Models::terms(model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(terms.active, Error::<T>::ModelInactive);
 		ensure!((1..=T::MaxItems::get()).contains(&items), Error::<T>::BadItemCount);
-		ensure!((1..=T::MaxWait::get()).contains(&max_wait), Error::<T>::BadMaxWait);
+		ensure!(
+			(T::RandomnessDelay::get()..=T::MaxWait::get()).contains(&max_wait),
+			Error::<T>::BadMaxWait
+		);
 		let least = terms.min_fee.checked_mul(items.into()).ok_or(Error::<T>::Overflow)?;
 		ensure!(fee >= least, Error::<T>::FeeTooLow);
-		Self::ensure_may_wait(model, &coordinator)?;
+		Self::open_demand(model, &coordinator)?;
 		T::Currency::hold(&HoldReason::Fee.into(), &operator, fee)?;
 
 		let now = Self::now();
@@ -112,25 +117,18 @@ impl<T: Config> Pallet<T> {
 
 	/// Does one thing after the other, each whole or not at all; fails only if none is done.
 	pub(crate) fn do_each<I>(
-		operator: &T::AccountId,
 		list: impl IntoIterator<Item = I>,
-		act: impl Fn(&I) -> (TaskId, DispatchResult),
-		refused: impl Fn(TaskId, T::AccountId, DispatchError) -> Event<T>,
+		act: impl Fn(&I) -> DispatchResult,
+		refused: impl Fn(&I, DispatchError) -> Event<T>,
 	) -> DispatchResult {
 		let mut done = false;
 		let mut first = None;
 		for item in list {
-			let mut task = 0;
-			let result = with_storage_layer(|| {
-				let (id, result) = act(&item);
-				task = id;
-				result
-			});
-			match result {
+			match with_storage_layer(|| act(&item)) {
 				Ok(()) => done = true,
 				Err(error) => {
 					first.get_or_insert(error);
-					Self::deposit_event(refused(task, operator.clone(), error));
+					Self::deposit_event(refused(&item, error));
 				},
 			}
 		}
@@ -141,10 +139,15 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	pub(crate) fn do_commit(operator: &T::AccountId, id: TaskId, commitment: H256) -> DispatchResult {
+	pub(crate) fn do_commit(operator: &T::AccountId, promise: &Commitment) -> DispatchResult {
+		let id = promise.task;
 		let owner = Self::miner_of(operator)?;
 		let mut task = Self::open(id)?;
 		ensure!(task.phase.miner() == Some(&owner), Error::<T>::NoSeat);
+		ensure!(
+			promise.round == task.round && promise.input_root == task.input_root,
+			Error::<T>::WrongRound
+		);
 		let Phase::Working { miner, deadline } = task.phase else {
 			return Err(Error::<T>::AlreadyCommitted.into());
 		};
@@ -157,7 +160,7 @@ impl<T: Config> Pallet<T> {
 		task.phase = Phase::Revealing {
 			miner: miner.clone(),
 			by: operator.clone(),
-			commitment,
+			commitment: promise.hash,
 			committed: now,
 			deadline,
 		};
@@ -204,7 +207,8 @@ impl<T: Config> Pallet<T> {
 			fee,
 			Precision::Exact,
 			Restriction::Free,
-			Fortitude::Polite,
+			// A freeze on the payer's account is no reason not to pay its miner.
+			Fortitude::Force,
 		)?;
 		T::Pools::reward(&miner, fee)?;
 		Self::end(now, id, task, Outcome::Settled { miner: miner.clone(), output_root });
@@ -234,14 +238,10 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Leaves nothing of a task but its receipt.
-	fn end(
-		now: BlockNumber,
-		id: TaskId,
-		task: Task<T::AccountId>,
-		outcome: Outcome<T::AccountId>,
-	) {
+	fn end(now: BlockNumber, id: TaskId, task: Task<T::AccountId>, outcome: Outcome<T::AccountId>) {
 		let Task { coordinator, model, input_root, items, fee, round, mut blocks, .. } = task;
 		blocks.ended = Some(now);
+		Self::close_demand(model, &coordinator);
 		Tasks::<T>::remove(id);
 		Receipts::<T>::insert(
 			id,

@@ -1,8 +1,8 @@
 //! Who may be drawn: going online and offline, slots, and what a change of stake does to the draws.
 
 use crate::{
-	pallet::{Config, Error, Event, Miners, Pallet, Seats, Waiting},
-	types::{DrawSet, Drawn, Miner, ModelList, MAX_MODELS},
+	pallet::{Config, Demand, Error, Event, Miners, Pallet, Seats},
+	types::{DrawSet, Miner, ModelList, MAX_MODELS},
 	WeightInfo,
 };
 use cuckoo_primitives::{
@@ -91,13 +91,13 @@ impl<T: Config> Pallet<T> {
 		Self::refresh_miner(owner)
 	}
 
-	/// Takes a miner's seat away.
+	/// Takes a miner's seat away. It does not join the draws again by this: a reward that follows does that, or it is offline.
 	pub(crate) fn leave_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
 		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
 		Seats::<T>::remove(owner, task);
 		Self::store_miner(owner, miner);
-		Self::refresh_miner(owner)
+		Ok(())
 	}
 
 	/// Puts a miner into the draws of its models with its present weight, or takes it out of them.
@@ -118,8 +118,7 @@ impl<T: Config> Pallet<T> {
 
 	fn weigh_miner(owner: &T::AccountId, models: &[ModelId], weight: Balance) -> DispatchResult {
 		for model in models {
-			T::Sets::set(&DrawSet::Miners(*model), &Drawn::Owner(owner.clone()), weight)?;
-			Self::weigh_model(*model)?;
+			T::Sets::set(&DrawSet::Miners(*model), owner, weight)?;
 		}
 		Ok(())
 	}
@@ -143,9 +142,10 @@ impl<T: Config> OnWeightChange<T::AccountId> for Pallet<T> {
 				},
 				None => Ok(()),
 			},
-			Role::Coordinator => Waiting::<T>::get(owner)
-				.iter()
-				.try_for_each(|model| Self::weigh_coordinator(*model, owner, weight)),
+			Role::Coordinator => {
+				let weight = Self::coordinator_weight(&Demand::<T>::get(owner), weight);
+				T::Sets::set(&DrawSet::Coordinators, owner, weight)
+			},
 		};
 		// Weights are parts of one issuance and every set is in order (try_state): nothing here can fail.
 		let _ = changed.defensive();

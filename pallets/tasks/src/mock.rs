@@ -4,7 +4,7 @@ use cuckoo_primitives::{
 };
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{Hooks, Randomness},
+	traits::{fungible::InspectHold, Hooks, Randomness},
 	weights::Weight,
 	PalletId,
 };
@@ -61,7 +61,7 @@ impl pallet_balances::Config for Test {
 
 impl pallet_sortition::Config for Test {
 	type SetId = crate::DrawSet;
-	type Member = crate::Drawn<AccountId32>;
+	type Member = AccountId32;
 }
 
 parameter_types! {
@@ -75,9 +75,11 @@ parameter_types! {
 	pub const EraLength: u32 = 1_000;
 	pub const BondingEras: u32 = 3;
 	pub const Deposit: Balance = 10 * CAI;
+	pub const LeastFee: Balance = CAI / 100;
 	pub const MaxWorkWindow: u32 = 100;
 	pub const MaxItems: u32 = 1;
 	pub const MaxSlots: u32 = 8;
+	pub const MaxOpenTasks: u32 = 300;
 	pub const MaxWait: u32 = 200;
 	pub const RandomnessDelay: u32 = 2;
 	pub const RevealWindow: u32 = 5;
@@ -108,6 +110,7 @@ impl pallet_models::Config for Test {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type WeightInfo = pallet_models::weights::Estimate<Test>;
 	type Deposit = Deposit;
+	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
 }
 
@@ -132,6 +135,7 @@ impl pallet_tasks::Config for Test {
 	type WeightInfo = crate::weights::Estimate<Test>;
 	type MaxItems = MaxItems;
 	type MaxSlots = MaxSlots;
+	type MaxOpenTasks = MaxOpenTasks;
 	type MaxWait = MaxWait;
 	type RandomnessDelay = RandomnessDelay;
 	type RevealWindow = RevealWindow;
@@ -160,6 +164,15 @@ pub fn try_state() {
 	Stake::do_try_state().unwrap();
 	Models::do_try_state().unwrap();
 	Tasks::do_try_state().unwrap();
+	// The pallet knows the holds of those with open tasks only: here all accounts can be asked.
+	for n in 0..=255 {
+		let held = Balances::balance_on_hold(&crate::HoldReason::Fee.into(), &account(n));
+		let fees = crate::Tasks::<Test>::iter_values()
+			.filter(|task| task.payer == account(n))
+			.map(|task| task.fee)
+			.sum::<Balance>();
+		assert_eq!(held, fees, "fees held of account {n}");
+	}
 }
 
 /// Runs a test on a chain with model 0, whose stakers are rich, and checks every `try_state` after it.
@@ -271,22 +284,24 @@ pub fn drawn(id: TaskId) -> Option<u8> {
 pub const SALT: [u8; 32] = [7; 32];
 pub const ROOT: H256 = H256::repeat_byte(9);
 
-/// The commitment of miner `n`'s operator to [`ROOT`].
-pub fn promise(n: u8, task: TaskId, round: u32) -> H256 {
+/// What miner `n`'s operator promises for a round, with [`ROOT`] behind it.
+pub fn promise(n: u8, task: TaskId, round: u32) -> crate::Commitment {
 	let genesis = System::block_hash(0);
-	commitment(&genesis, task, round, &account(n + 100), &ROOT, &SALT)
+	let hash = commitment(&genesis, task, round, &account(n + 100), &ROOT, &SALT);
+	crate::Commitment { task, round, input_root: H256::zero(), hash }
+}
+
+pub fn commit_to(n: u8, promises: Vec<crate::Commitment>) -> DispatchResult {
+	Tasks::commit(operator(n), promises.try_into().unwrap())
 }
 
 pub fn commit(n: u8, task: TaskId) -> DispatchResult {
 	let round = Tasks::task(task).map_or(0, |task| task.round);
-	Tasks::commit(operator(n), vec![(task, promise(n, task, round))].try_into().unwrap())
+	commit_to(n, vec![promise(n, task, round)])
 }
 
 pub fn reveal_with(n: u8, task: TaskId, output_root: H256, salt: [u8; 32]) -> DispatchResult {
-	Tasks::reveal(
-		operator(n),
-		vec![crate::Reveal { task, output_root, salt }].try_into().unwrap(),
-	)
+	Tasks::reveal(operator(n), vec![crate::Reveal { task, output_root, salt }].try_into().unwrap())
 }
 
 pub fn reveal(n: u8, task: TaskId) -> DispatchResult {

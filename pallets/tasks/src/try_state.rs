@@ -2,10 +2,10 @@
 
 use crate::{
 	pallet::{
-		Config, DeadlineCursor, Deadlines, HoldReason, Links, Miners, NextTask, Pallet, Queues,
-		Receipts, Seats, Tasks, Waiting,
+		Config, DeadlineCursor, Deadlines, Demand, HoldReason, Links, Miners, NextTask, Pallet,
+		Queues, Receipts, Seats, Tasks,
 	},
-	types::{DrawSet, Drawn, Due, Phase},
+	types::{DrawSet, Due, Phase},
 };
 use alloc::{
 	collections::{BTreeMap, BTreeSet},
@@ -31,10 +31,6 @@ impl<T: Config> Pallet<T> {
 	fn validate_queues() -> Result<(), TryRuntimeError> {
 		let mut queued = BTreeSet::new();
 		for (model, coordinator, queue) in Queues::<T>::iter() {
-			ensure!(
-				Waiting::<T>::get(&coordinator).contains(&model),
-				"a queue that its coordinator does not wait for"
-			);
 			let (mut at, mut before) = (Some(queue.head), None);
 			while let Some(id) = at {
 				let link = Links::<T>::get(id).ok_or("a queued task has no link")?;
@@ -57,8 +53,27 @@ impl<T: Config> Pallet<T> {
 			.collect();
 		ensure!(ready == queued, "a ready task is in no queue");
 		ensure!(Links::<T>::iter_keys().count() == queued.len(), "a link belongs to no queue");
-		let waiting: usize = Waiting::<T>::iter_values().map(|models| models.len()).sum();
-		ensure!(Queues::<T>::iter_keys().count() == waiting, "a coordinator waits for no queue");
+		Self::validate_demand()
+	}
+
+	fn validate_demand() -> Result<(), TryRuntimeError> {
+		let mut counted: BTreeMap<(T::AccountId, ModelId), (u32, u32)> = BTreeMap::new();
+		for task in Tasks::<T>::iter_values() {
+			let (open, queued) = counted.entry((task.coordinator, task.model)).or_default();
+			*open += 1;
+			*queued += u32::from(task.phase == Phase::Ready);
+		}
+		for (coordinator, demands) in Demand::<T>::iter() {
+			ensure!(!demands.is_empty(), "an empty demand is stored");
+			for demand in demands {
+				ensure!(
+					counted.remove(&(coordinator.clone(), demand.model))
+						== Some((demand.open, demand.queued)),
+					"what a coordinator has open is not counted right"
+				);
+			}
+		}
+		ensure!(counted.is_empty(), "an open task is not counted");
 		Ok(())
 	}
 
@@ -108,51 +123,24 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn validate_draws() -> Result<(), TryRuntimeError> {
-		let mut miners: BTreeMap<ModelId, BTreeMap<T::AccountId, Balance>> = BTreeMap::new();
-		let mut coordinators: BTreeMap<ModelId, BTreeMap<T::AccountId, Balance>> = BTreeMap::new();
+		let mut expected: BTreeMap<DrawSet, BTreeMap<T::AccountId, Balance>> = BTreeMap::new();
 		for (owner, miner) in Miners::<T>::iter() {
 			let weight = Self::miner_weight(&miner, T::Pools::weight(&owner));
+			for model in miner.models.iter().filter(|_| weight > 0) {
+				expected.entry(DrawSet::Miners(*model)).or_default().insert(owner.clone(), weight);
+			}
+		}
+		for (coordinator, demands) in Demand::<T>::iter() {
+			let weight = Self::coordinator_weight(&demands, T::Pools::weight(&coordinator));
 			if weight > 0 {
-				for model in &miner.models {
-					miners.entry(*model).or_default().insert(owner.clone(), weight);
-				}
+				expected.entry(DrawSet::Coordinators).or_default().insert(coordinator, weight);
 			}
 		}
-		for (coordinator, models) in Waiting::<T>::iter() {
-			let weight = T::Pools::weight(&coordinator);
-			if weight > 0 {
-				for model in models {
-					coordinators.entry(model).or_default().insert(coordinator.clone(), weight);
-				}
-			}
-		}
-		let stored = |set: DrawSet| -> BTreeMap<Drawn<T::AccountId>, Balance> {
-			T::Sets::members(&set).into_iter().collect()
-		};
-		let expected = |owners: Option<&BTreeMap<T::AccountId, Balance>>| {
-			owners
-				.into_iter()
-				.flatten()
-				.map(|(owner, weight)| (Drawn::Owner(owner.clone()), *weight))
-				.collect::<BTreeMap<_, _>>()
-		};
-		let models: BTreeSet<ModelId> =
-			miners.keys().chain(coordinators.keys()).copied().collect();
-		let mut ready = BTreeMap::new();
-		for model in models {
-			ensure!(
-				stored(DrawSet::Miners(model)) == expected(miners.get(&model)),
-				"the miners' draw is not by stake"
-			);
-			ensure!(
-				stored(DrawSet::Coordinators(model)) == expected(coordinators.get(&model)),
-				"the coordinators' draw is not by stake"
-			);
-			if let (Some(_), Some(waiting)) = (miners.get(&model), coordinators.get(&model)) {
-				ready.insert(Drawn::Model(model), waiting.values().sum());
-			}
-		}
-		ensure!(stored(DrawSet::Models) == ready, "the models' draw is not by the stake that waits");
+		let stored: BTreeMap<DrawSet, BTreeMap<T::AccountId, Balance>> = T::Sets::sets()
+			.into_iter()
+			.map(|set| (set, T::Sets::members(&set).into_iter().collect()))
+			.collect();
+		ensure!(stored == expected, "a draw is not by the stake of those who may be drawn");
 		Ok(())
 	}
 

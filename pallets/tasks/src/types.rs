@@ -6,39 +6,18 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
-/// The most models that a miner serves or a coordinator waits for at a time. Bounds what a change of stake has to update.
+/// The most models that a miner serves, and that a coordinator has tasks open for, at a time. Bounds what a change of stake or a draw has to look at.
 pub const MAX_MODELS: u32 = 16;
 /// The most tasks that one call commits to or reveals.
-pub const MAX_BATCH: u32 = 64;
+pub const MAX_BATCH: u32 = 32;
 
 /// A list of models.
 pub type ModelList = BoundedVec<ModelId, ConstU32<MAX_MODELS>>;
 
-/// The sets that are drawn from.
+/// The sets that are drawn from; their members are owners of pools, weighted by stake.
 #[derive(
 	Clone,
 	Copy,
-	Debug,
-	PartialEq,
-	Eq,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-pub enum DrawSet {
-	/// Models that have both a waiting coordinator and an idle miner, weighted by the stake that waits.
-	Models,
-	/// Coordinators with a task in the queue of this model, weighted by stake.
-	Coordinators(ModelId),
-	/// Miners that serve this model and have a free slot, weighted by stake.
-	Miners(ModelId),
-}
-
-/// What the sets hold.
-#[derive(
-	Clone,
 	Debug,
 	PartialEq,
 	Eq,
@@ -50,12 +29,26 @@ pub enum DrawSet {
 	MaxEncodedLen,
 	TypeInfo,
 )]
-pub enum Drawn<AccountId> {
-	/// A model.
-	Model(ModelId),
-	/// The owner of a pool.
-	Owner(AccountId),
+pub enum DrawSet {
+	/// Coordinators with a task in a queue.
+	Coordinators,
+	/// Miners that serve this model and have a free slot.
+	Miners(ModelId),
 }
+
+/// What a coordinator has open for one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Demand {
+	/// The model.
+	pub model: ModelId,
+	/// Open tasks.
+	pub open: u32,
+	/// Those of them that stand in the queue.
+	pub queued: u32,
+}
+
+/// What a coordinator has open, by model.
+pub type Demands = BoundedVec<Demand, ConstU32<MAX_MODELS>>;
 
 /// An open task.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
@@ -235,6 +228,24 @@ impl DueKey {
 	pub fn parts(self) -> (TaskId, Due) {
 		(TaskId::from_be_bytes(self.task), self.due)
 	}
+}
+
+/// What a miner promises for a task.
+///
+/// It names round and input root beside the task, so that a promise that was delayed, or made for a fork on which the number meant another task,
+/// does not stand for something that its miner has not computed.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Commitment {
+	/// The task.
+	pub task: TaskId,
+	/// Which draw of the task this is for.
+	pub round: u32,
+	/// The Merkle root over the inputs that were computed.
+	pub input_root: H256,
+	/// `blake2_256("cuckoo/commit" ‖ genesis ‖ task ‖ round ‖ account ‖ output root ‖ salt)`.
+	pub hash: H256,
 }
 
 /// What a miner shows of a task.

@@ -51,18 +51,18 @@ impl<T: frame_system::Config> Estimate<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
 	}
 
-	/// Two sets change with every model: who waits or is idle, and the models themselves.
+	/// A member that joins, leaves or changes its weight in `n` sets: two paths of nodes where another member takes its place, and who stands where.
 	fn sets(n: u64) -> Weight {
-		T::DbWeight::get().reads_writes(n * 2 * (TREE + 4), n * 2 * (TREE + 4))
+		T::DbWeight::get().reads_writes(n * (2 * TREE + 4), n * (2 * TREE + 4))
 	}
 }
 
 impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 	fn post() -> Weight {
-		Self::storage(7, 6)
+		Self::storage(8, 7)
 	}
 	fn cancel() -> Weight {
-		Self::storage(8, 8).saturating_add(Self::sets(1))
+		Self::storage(9, 9).saturating_add(Self::sets(1))
 	}
 	fn go_online() -> Weight {
 		Self::storage(20, 2).saturating_add(Self::sets(32))
@@ -74,9 +74,7 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 		Self::storage(4, 3).saturating_mul(n.max(1).into())
 	}
 	fn reveal(n: u32) -> Weight {
-		Self::storage(12, 10)
-			.saturating_add(Self::sets(32))
-			.saturating_mul(n.max(1).into())
+		Self::storage(14, 12).saturating_add(Self::sets(16)).saturating_mul(n.max(1).into())
 	}
 	fn weigh(n: u32) -> Weight {
 		Self::storage(1, 0).saturating_add(Self::sets(n.into()))
@@ -100,6 +98,7 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 		Self::storage(2, 1)
 	}
 	fn draw() -> Weight {
-		Self::storage(8 + 3 * (TREE + 2), 8).saturating_add(Self::sets(17))
+		let looks = 16 * (TREE + 2) + 16 * 2;
+		Self::storage(12 + looks, 8).saturating_add(Self::sets(17))
 	}
 }

@@ -1,8 +1,6 @@
 //! Who makes blocks and who makes them final: BABE and GRANDPA, with validators that are fixed at genesis.
 
-use crate::{
-	AccountId, Babe, Balances, Runtime, RuntimeEvent, SessionKeys, MILLISECS_PER_BLOCK,
-};
+use crate::{AccountId, Babe, Balances, Runtime, RuntimeEvent, SessionKeys, MILLISECS_PER_BLOCK};
 use frame_support::{
 	parameter_types,
 	traits::{ConstU32, ConstU64},
@@ -11,10 +9,8 @@ use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 /// Every slot has an author with a VRF, primary or secondary: the draws need its randomness.
-pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration = BabeEpochConfiguration {
-	c: (1, 4),
-	allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots,
-};
+pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
+	BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
 
 parameter_types! {
 	/// Ten minutes. Cannot change once a chain has started.

@@ -1,8 +1,6 @@
 //! Batches, multisigs, proxies, and the key that may do everything on `dev` and `local`.
 
-use crate::{
-	Balance, Balances, OriginCaller, Runtime, RuntimeCall, RuntimeEvent, System, CAI,
-};
+use crate::{Balance, Balances, OriginCaller, Runtime, RuntimeCall, RuntimeEvent, System, CAI};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
 	parameter_types,

@@ -1,7 +1,7 @@
 //! The base: blocks, accounts, time, balances.
 
 use crate::{
-	AccountId, Balance, Babe, Block, Hash, Nonce, PalletInfo, Runtime, RuntimeCall, RuntimeEvent,
+	AccountId, Babe, Balance, Block, Hash, Nonce, PalletInfo, Runtime, RuntimeCall, RuntimeEvent,
 	RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, System, CAI,
 	MILLISECS_PER_BLOCK, VERSION,
 };

@@ -9,7 +9,7 @@ use frame_support::{
 	weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
 	PalletId,
 };
-use pallet_tasks::{DrawSet, Drawn};
+use pallet_tasks::DrawSet;
 use sp_runtime::Perbill;
 
 parameter_types! {
@@ -43,11 +43,12 @@ impl pallet_stake::Config for Runtime {
 
 impl pallet_sortition::Config for Runtime {
 	type SetId = DrawSet;
-	type Member = Drawn<AccountId>;
+	type Member = AccountId;
 }
 
 parameter_types! {
 	pub const ModelDeposit: Balance = 100 * CAI;
+	pub const LeastFee: Balance = CAI / 100;
 	pub const MaxWorkWindow: BlockNumber = HOURS;
 }
 
@@ -56,12 +57,14 @@ impl pallet_models::Config for Runtime {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type WeightInfo = pallet_models::weights::Estimate<Runtime>;
 	type Deposit = ModelDeposit;
+	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
 }
 
 parameter_types! {
 	pub const MaxItems: u32 = 1;
 	pub const MaxSlots: u32 = 64;
+	pub const MaxOpenTasks: u32 = 2_000;
 	pub const MaxWait: BlockNumber = DAYS;
 	pub const RandomnessDelay: BlockNumber = 2;
 	pub const RevealWindow: BlockNumber = MINUTES;
@@ -80,6 +83,7 @@ impl pallet_tasks::Config for Runtime {
 	type WeightInfo = pallet_tasks::weights::Estimate<Runtime>;
 	type MaxItems = MaxItems;
 	type MaxSlots = MaxSlots;
+	type MaxOpenTasks = MaxOpenTasks;
 	type MaxWait = MaxWait;
 	type RandomnessDelay = RandomnessDelay;
 	type RevealWindow = RevealWindow;

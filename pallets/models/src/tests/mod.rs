@@ -31,12 +31,23 @@ fn models_are_numbered_from_zero_and_known_by_their_terms() {
 }
 
 #[test]
-fn a_model_needs_a_name_a_window_and_a_deposit() {
+fn a_model_needs_a_name_a_window_a_fee_and_a_deposit() {
 	run(|| {
 		assert_noop!(register(RICH, b"", 10), Error::<Test>::NameMissing);
 		assert_noop!(register(RICH, b"a", 0), Error::<Test>::BadWorkWindow);
 		assert_noop!(register(RICH, b"a", 1_001), Error::<Test>::BadWorkWindow);
 		assert!(register(POOR, b"a", 10).is_err());
+		assert_noop!(
+			Models::register(
+				RuntimeOrigin::signed(RICH),
+				b"a".to_vec().try_into().unwrap(),
+				ModelKind::Tensor,
+				H256::zero(),
+				4,
+				10
+			),
+			Error::<Test>::FeeTooLow
+		);
 	});
 }
 
@@ -59,10 +70,7 @@ fn only_its_registrar_retires_a_model_and_only_once() {
 fn only_root_suspends_a_model() {
 	run(|| {
 		assert_ok!(register(RICH, b"a", 10));
-		assert_noop!(
-			Models::suspend(RuntimeOrigin::signed(RICH), 0),
-			DispatchError::BadOrigin
-		);
+		assert_noop!(Models::suspend(RuntimeOrigin::signed(RICH), 0), DispatchError::BadOrigin);
 		assert_ok!(Models::suspend(RuntimeOrigin::root(), 0));
 		assert!(!Models::terms(0).unwrap().active);
 		assert_noop!(Models::suspend(RuntimeOrigin::root(), 9), Error::<Test>::UnknownModel);

@@ -29,7 +29,12 @@ impl List {
 	}
 
 	fn apply(&mut self, op: &Op) -> bool {
-		match (op, self.position(match op { Op::Insert(m, _) | Op::Update(m, _) | Op::Remove(m) => *m })) {
+		match (
+			op,
+			self.position(match op {
+				Op::Insert(m, _) | Op::Update(m, _) | Op::Remove(m) => *m,
+			}),
+		) {
 			(Op::Insert(m, w), None) => self.0.push((*m, *w)),
 			(Op::Update(_, w), Some(at)) => self.0[at].1 = *w,
 			(Op::Remove(_), Some(at)) => {

@@ -12,8 +12,7 @@ fn chi_square(weights: &[u128], excluded: &[u32], draws: u32) -> (f64, f64) {
 		seen[Sortition::draw(&0, &seed, excluded).unwrap() as usize] += 1;
 	}
 	let in_play = |m: usize| !excluded.contains(&(m as u32));
-	let total: u128 =
-		weights.iter().enumerate().filter(|(m, _)| in_play(*m)).map(|(_, w)| w).sum();
+	let total: u128 = weights.iter().enumerate().filter(|(m, _)| in_play(*m)).map(|(_, w)| w).sum();
 	let mut statistic = 0.0;
 	let mut freedom = -1.0;
 	for (member, weight) in weights.iter().enumerate() {
@@ -37,7 +36,8 @@ fn limit(freedom: f64) -> f64 {
 
 #[test]
 fn draws_follow_the_weights() {
-	let weights: Vec<u128> = (0..300u128).map(|i| if i % 7 == 0 { 0 } else { 1 + i % 40 }).collect();
+	let weights: Vec<u128> =
+		(0..300u128).map(|i| if i % 7 == 0 { 0 } else { 1 + i % 40 }).collect();
 	run(|| {
 		for (member, weight) in weights.iter().enumerate() {
 			Sortition::insert(&0, &(member as u32), *weight).unwrap();

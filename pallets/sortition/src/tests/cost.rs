@@ -97,9 +97,7 @@ fn costs(members: u32) -> [(&'static str, Cost); 4] {
 	let seed = |i: u32| ("seed", i).using_encoded(blake2_256);
 	// In pairs, so that the set keeps its size.
 	let insert = cost(members, |_| {
-		Sortition::insert(&0, &members, 5)
-			.and_then(|_| Sortition::remove(&0, &members))
-			.unwrap()
+		Sortition::insert(&0, &members, 5).and_then(|_| Sortition::remove(&0, &members)).unwrap()
 	});
 	let remove = cost(members, |m| {
 		Sortition::remove(&0, &m).and_then(|_| Sortition::insert(&0, &m, weight(m))).unwrap()
@@ -131,7 +129,10 @@ fn a_draw_reads_one_node_a_level() {
 #[test]
 #[ignore = "takes a minute: scripts/check sortition-cost"]
 fn sortition_cost() {
-	println!("{:>26} {:>10} {:>6} {:>7} {:>9}", "operation", "members", "reads", "writes", "time/µs");
+	println!(
+		"{:>26} {:>10} {:>6} {:>7} {:>9}",
+		"operation", "members", "reads", "writes", "time/µs"
+	);
 	let mut draws = Vec::new();
 	for members in [100, 10_000, 1_000_000] {
 		sp_io::TestExternalities::default().execute_with(|| {
@@ -145,6 +146,11 @@ fn sortition_cost() {
 	}
 	let reads = f64::from(draws[2].0) / f64::from(draws[0].0);
 	let time = draws[2].1 / draws[0].1;
-	println!("sortition-cost: draw_reads_1e6_over_1e2={reads:.2} draw_time_1e6_over_1e2={time:.2} bar=3");
-	assert!(reads <= 3.0 && time <= 3.0, "a draw from a million costs more than three times one from a hundred");
+	println!(
+		"sortition-cost: draw_reads_1e6_over_1e2={reads:.2} draw_time_1e6_over_1e2={time:.2} bar=3"
+	);
+	assert!(
+		reads <= 3.0 && time <= 3.0,
+		"a draw from a million costs more than three times one from a hundred"
+	);
 }

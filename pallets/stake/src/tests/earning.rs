@@ -30,6 +30,17 @@ fn who_votes_after_a_reward_has_no_part_in_it() {
 }
 
 #[test]
+fn a_commission_too_small_for_a_share_leaves_no_empty_vote() {
+	run(|| {
+		miner(1, 30_000 * CAI);
+		assert_ok!(Stake::vote(RuntimeOrigin::signed(account(2)), account(1), 10 * CAI));
+		assert_ok!(Stake::unvote(RuntimeOrigin::signed(account(1)), account(1), u128::MAX));
+		reward(1, 5);
+		assert_eq!(crate::Votes::<Test>::get(account(1), account(1)), 0);
+	});
+}
+
+#[test]
 fn what_comes_in_after_all_have_left_is_the_owners() {
 	run(|| {
 		miner(1, 30_000 * CAI);

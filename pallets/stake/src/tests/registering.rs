@@ -1,6 +1,12 @@
-use crate::{mock::*, pallet::{Error, Pools}};
+use crate::{
+	mock::*,
+	pallet::{Error, Pools},
+};
 use cuckoo_primitives::{traits::Pools as _, Role, CAI};
-use frame_support::{assert_noop, assert_ok, traits::fungible::{Inspect, InspectHold}};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::fungible::{Inspect, InspectHold},
+};
 use sp_runtime::{DispatchResult, Perbill};
 
 fn register(n: u8, role: Role, operator: u8, endpoint: &str, bond: u128) -> DispatchResult {
@@ -45,23 +51,19 @@ fn registering_moves_the_bond_holds_the_deposit_and_tells_the_draw() {
 fn an_operator_account_works_for_one_pool() {
 	run(|| {
 		miner(1, 30_000 * CAI);
-		assert_noop!(
-			register(2, Role::Miner, 101, "", 30_000 * CAI),
-			Error::<Test>::OperatorTaken
-		);
+		assert_noop!(register(2, Role::Miner, 101, "", 30_000 * CAI), Error::<Test>::OperatorTaken);
 		assert_noop!(
 			register(1, Role::Miner, 102, "", 30_000 * CAI),
 			Error::<Test>::AlreadyRegistered
 		);
 		miner(2, 30_000 * CAI);
-		let set = |n, operator| {
-			Stake::set_operator(RuntimeOrigin::signed(account(n)), account(operator))
-		};
+		let set =
+			|n, operator| Stake::set_operator(RuntimeOrigin::signed(account(n)), account(operator));
 		assert_noop!(set(2, 101), Error::<Test>::OperatorTaken);
 		assert_noop!(set(3, 103), Error::<Test>::NotRegistered);
 		assert_ok!(set(2, 103));
 		assert_eq!(Stake::of_operator(&account(102)), None);
-		assert_eq!(Stake::operator_of(&account(2)), Some(account(103)));
+		assert_eq!(Stake::of_operator(&account(103)), Some((account(2), Role::Miner)));
 		assert_ok!(register(3, Role::Miner, 102, "", 30_000 * CAI));
 	});
 }
@@ -85,9 +87,7 @@ fn introductions_are_checked() {
 			Error::<Test>::NameMissing
 		);
 		miner(1, 30_000 * CAI);
-		let set = |name: &str| {
-			Stake::set_intro(RuntimeOrigin::signed(account(1)), intro(name, ""))
-		};
+		let set = |name: &str| Stake::set_intro(RuntimeOrigin::signed(account(1)), intro(name, ""));
 		assert_ok!(set("new"));
 		assert_noop!(set(""), Error::<Test>::NameMissing);
 		assert_eq!(Stake::operator(account(101)).unwrap().intro.name, "new");
@@ -134,5 +134,20 @@ fn operators_are_ranked_by_what_stands_behind_them() {
 		assert_eq!(owners(0, 100), [account(2), account(3), account(1)]);
 		assert_eq!(owners(1, 1), [account(3)]);
 		assert!(Stake::operators(Role::Validator, 0, 100).is_empty());
+	});
+}
+
+#[test]
+fn nobody_hides_behind_anothers_name() {
+	run(|| {
+		miner(1, 30_000 * CAI);
+		miner(2, 30_000 * CAI);
+		let set =
+			|n, operator| Stake::set_operator(RuntimeOrigin::signed(account(n)), account(operator));
+		// With another pool's owner as its operator, a pool could be taken for the other.
+		assert_noop!(set(2, 1), Error::<Test>::OperatorTaken);
+		assert_noop!(register(3, Role::Miner, 1, "", 30_000 * CAI), Error::<Test>::OperatorTaken);
+		assert_ok!(set(2, 2));
+		assert_eq!(Stake::operator(account(1)).unwrap().owner, account(1));
 	});
 }

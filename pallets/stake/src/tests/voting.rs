@@ -1,4 +1,7 @@
-use crate::{mock::*, pallet::{Error, Votes}};
+use crate::{
+	mock::*,
+	pallet::{Error, Pools, Votes},
+};
 use cuckoo_primitives::{traits::Pools as _, CAI};
 use frame_support::{assert_noop, assert_ok};
 use sp_runtime::DispatchResult;
@@ -50,15 +53,21 @@ fn a_pool_whose_owner_fell_to_the_minimum_takes_no_votes_but_its_owners() {
 #[test]
 fn a_share_price_made_dear_steals_no_voters_rounding() {
 	run(|| {
-		// The owner leaves all but the smallest vote and has a reward come in: whoever votes now would lose up to a share's price by rounding.
+		// The owner brings its pool down to a share, round by round: all but the smallest vote out, a reward in. The last reward lifts its bond above the
+		// minimum again: two shares at 20,000 CAI would take half of what the next voter cannot buy a whole share for.
 		miner(1, 30_000 * CAI);
-		assert_ok!(Stake::unvote(RuntimeOrigin::signed(account(1)), account(1), 29_999 * CAI));
-		reward(1, 15_000 * CAI);
-		assert_noop!(vote(2, 1, 1_500 * CAI), Error::<Test>::ClosedToVotes);
-		// With a bond that counts, a share's price is all that rounding can take, however dear the pool was made.
-		reward(1, 1_000_000 * CAI);
-		assert_ok!(vote(2, 1, 1_500 * CAI));
-		let worth = Stake::position(account(2))[0].worth;
-		assert!(1_500 * CAI - worth <= 2_000_000, "lost {}", 1_500 * CAI - worth);
+		for _ in 0..6 {
+			let owner = RuntimeOrigin::signed(account(1));
+			let worth = Stake::operator(account(1)).unwrap().own;
+			assert_ok!(Stake::unvote(owner, account(1), worth - CAI));
+			reward(1, 1_000 * CAI);
+		}
+		let owner = RuntimeOrigin::signed(account(1));
+		let worth = Stake::operator(account(1)).unwrap().own;
+		assert_ok!(Stake::unvote(owner, account(1), worth - CAI));
+		reward(1, 25_000 * CAI);
+		assert!(Stake::weight(&account(1)) > 0, "the pool is not open: the test shows nothing");
+		assert!(Pools::<Test>::get(account(1)).unwrap().shares < 10);
+		assert_noop!(vote(2, 1, 39_999 * CAI), Error::<Test>::ClosedToVotes);
 	});
 }

@@ -1,5 +1,8 @@
 use crate::{mock::*, pallet::Error, Event, Miners};
-use cuckoo_primitives::{views::{Duty, TaskPhase}, CAI};
+use cuckoo_primitives::{
+	views::{Duty, TaskPhase},
+	CAI,
+};
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect, weights::Weight};
 
 #[test]
@@ -15,9 +18,7 @@ fn a_task_whose_miner_vanishes_goes_to_another() {
 		blocks(WINDOW);
 		assert_eq!(phase(task), Some(TaskPhase::Working));
 		blocks(1);
-		System::assert_has_event(
-			Event::Missed { task, miner: account(2), round: 0 }.into(),
-		);
+		System::assert_has_event(Event::Missed { task, miner: account(2), round: 0 }.into());
 		assert_eq!(phase(task), Some(TaskPhase::Queued));
 		assert_eq!(Tasks::free_slots(&account(2)), None);
 		assert!(!Miners::<Test>::contains_key(account(2)));
@@ -27,9 +28,11 @@ fn a_task_whose_miner_vanishes_goes_to_another() {
 		assert_eq!((seat.round, seat.duty), (1, Duty::Commit));
 		// The first miner's late commitment, and one for the round before, are worth nothing.
 		assert_noop!(commit(2, seat.task), Error::<Test>::NoSeat);
-		assert_ok!(Tasks::commit(operator(3), vec![(seat.task, promise(3, seat.task, 0))].try_into().unwrap()));
+		let stale = promise(3, seat.task, 0);
+		assert_noop!(commit_to(3, vec![stale]), Error::<Test>::WrongRound);
+		assert_ok!(commit(3, seat.task));
 		blocks(1);
-		assert_noop!(reveal(3, seat.task), Error::<Test>::WrongReveal);
+		assert_ok!(reveal(3, seat.task));
 	});
 }
 
@@ -105,11 +108,9 @@ fn deadlines_that_do_not_fit_a_block_are_met_in_the_next_ones() {
 		type W = crate::weights::Estimate<Test>;
 		blocks(2);
 		let three = (W::next_deadline() + W::expire()) * 3 + W::next_deadline();
-		HookBudget::set(three);
+		HookBudget::set(three * 2);
 		blocks(WAIT - 1);
-		let open = || {
-			tasks.iter().filter(|task| phase(**task) == Some(TaskPhase::Queued)).count()
-		};
+		let open = || tasks.iter().filter(|task| phase(**task) == Some(TaskPhase::Queued)).count();
 		assert!(open() > 0, "all fitted: the test shows nothing");
 		for _ in 0..60 {
 			let before = open();
@@ -118,6 +119,29 @@ fn deadlines_that_do_not_fit_a_block_are_met_in_the_next_ones() {
 		}
 		assert_eq!(open(), 0);
 		assert_eq!(Balances::balance(&account(101)), PURSE);
+	});
+}
+
+#[test]
+fn a_flood_of_deadlines_leaves_half_of_the_hooks_to_draws() {
+	use crate::WeightInfo;
+	type W = crate::weights::Estimate<Test>;
+	run(|| {
+		coordinator(1);
+		coordinator(4);
+		let task = post(4);
+		blocks(2);
+		for _ in 0..300 {
+			post(1);
+		}
+		HookBudget::set((W::hook_base() + W::draw()) * 2);
+		miner(2, 30_000 * CAI, 1);
+		blocks(2);
+		assert!(
+			crate::Deadlines::<Test>::iter_key_prefix(System::block_number()).count() > 0,
+			"all deadlines fitted: the test shows nothing"
+		);
+		assert_eq!(drawn(task), Some(2));
 	});
 }
 

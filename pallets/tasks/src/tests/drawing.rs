@@ -189,3 +189,48 @@ fn a_full_block_draws_on_in_the_next() {
 		assert_eq!(working(), 30);
 	});
 }
+
+#[test]
+fn many_models_do_not_multiply_a_coordinators_chance() {
+	run(|| {
+		// Coordinator 1 waits for eight models, coordinator 4 with the same stake for one: each task of the one idle miner is as likely to be either's.
+		(0..8).for_each(|_| model(WINDOW));
+		coordinator(1);
+		coordinator(4);
+		register(2, Role::Miner, 30_000 * CAI);
+		online(2, &[0, 1, 2, 3, 4, 5, 6, 7], 1).unwrap();
+		for model in 0..8 {
+			post_for(1, model);
+		}
+		post_for(4, 0);
+		blocks(1);
+		let mut seen = [0u32; 2];
+		for _ in 0..200 {
+			blocks(1);
+			let seat = Tasks::seats(account(102)).remove(0);
+			let who = if seat.coordinator == account(1) { 1 } else { 4 };
+			seen[usize::from(who == 4)] += 1;
+			post_for(who, seat.model);
+			commit(2, seat.task).unwrap();
+			blocks(1);
+			reveal(2, seat.task).unwrap();
+		}
+		// Half of 200; five standard deviations are 35.
+		assert!((65..=135).contains(&seen[0]), "{seen:?}");
+	});
+}
+
+#[test]
+fn who_waits_for_nobody_does_not_hold_up_the_others() {
+	run(|| {
+		model(WINDOW);
+		// Ten times the stake, but no miner for its model.
+		register(1, Role::Coordinator, 4_900_000 * CAI);
+		coordinator(4);
+		miner(2, 30_000 * CAI, 1);
+		post_for(1, 1);
+		let task = post(4);
+		blocks(2);
+		assert_eq!(drawn(task), Some(2));
+	});
+}

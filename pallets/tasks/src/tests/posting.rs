@@ -1,6 +1,9 @@
 use crate::{mock::*, pallet::Error};
 use cuckoo_primitives::{views::TaskPhase, Role, CAI};
-use frame_support::{assert_noop, assert_ok, traits::fungible::{Inspect, InspectHold}};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::fungible::{Inspect, InspectHold},
+};
 use sp_core::H256;
 use sp_runtime::DispatchResult;
 
@@ -20,11 +23,7 @@ fn only_a_staked_coordinators_operator_posts() {
 			Error::<Test>::NotCoordinator
 		);
 		assert_ok!(try_post(2, 0, 1, FEE, WAIT));
-		assert_ok!(Stake::unvote(
-			RuntimeOrigin::signed(account(2)),
-			account(2),
-			1_000_000 * CAI
-		));
+		assert_ok!(Stake::unvote(RuntimeOrigin::signed(account(2)), account(2), 1_000_000 * CAI));
 		assert_noop!(try_post(2, 0, 1, FEE, WAIT), Error::<Test>::StakeTooSmall);
 	});
 }
@@ -37,7 +36,7 @@ fn bad_tasks_are_refused_and_cost_nothing() {
 		assert_noop!(try_post(1, 0, 0, FEE, WAIT), Error::<Test>::BadItemCount);
 		assert_noop!(try_post(1, 0, 2, FEE, WAIT), Error::<Test>::BadItemCount);
 		assert_noop!(try_post(1, 0, 1, MIN_FEE - 1, WAIT), Error::<Test>::FeeTooLow);
-		assert_noop!(try_post(1, 0, 1, FEE, 0), Error::<Test>::BadMaxWait);
+		assert_noop!(try_post(1, 0, 1, FEE, 1), Error::<Test>::BadMaxWait);
 		assert_noop!(try_post(1, 0, 1, FEE, 201), Error::<Test>::BadMaxWait);
 		assert!(try_post(1, 0, 1, PURSE + 1, WAIT).is_err());
 		assert_ok!(Models::suspend(RuntimeOrigin::root(), 0));
@@ -108,25 +107,35 @@ fn with_no_miner_online_the_task_waits_and_is_refunded() {
 }
 
 #[test]
-fn a_coordinator_waits_for_sixteen_models_at_a_time() {
+fn a_coordinator_has_tasks_open_for_sixteen_models_at_a_time() {
 	run(|| {
 		coordinator(1);
 		(0..16).for_each(|_| model(WINDOW));
-		(0..17).for_each(|model| {
-			post_for(1, model);
-		});
-		blocks(3);
+		let tasks: Vec<_> = (0..16).map(|model| post_for(1, model)).collect();
+		// Refused at once, not when the others are ripe: what has been accepted has its place.
 		assert_noop!(
 			Tasks::post(operator(1), 16, H256::zero(), 1, FEE, WAIT),
 			Error::<Test>::BadModelCount
 		);
-		// The seventeenth was posted before the others were ripe: it waits until there is room, and comes to it.
-		assert_eq!(phase(16), Some(TaskPhase::Queued));
-		assert_ok!(Tasks::cancel(operator(1), 3));
-		blocks(2);
-		register(2, Role::Miner, 30_000 * CAI);
-		assert_ok!(online(2, &[16], 1));
-		blocks(1);
-		assert_eq!(phase(16), Some(TaskPhase::Working));
+		post_for(1, 3);
+		blocks(3);
+		assert_ok!(Tasks::cancel(operator(1), tasks[5]));
+		post_for(1, 16);
+	});
+}
+
+#[test]
+fn one_coordinator_cannot_fill_the_chains_hooks() {
+	run(|| {
+		coordinator(1);
+		coordinator(2);
+		(0..300).for_each(|_| {
+			post(1);
+		});
+		assert_noop!(
+			Tasks::post(operator(1), 0, H256::zero(), 1, FEE, WAIT),
+			Error::<Test>::TooManyTasks
+		);
+		post(2);
 	});
 }

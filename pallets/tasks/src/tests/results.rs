@@ -1,6 +1,9 @@
-use crate::{mock::*, pallet::Error, Event};
+use crate::{mock::*, pallet::Error, Commitment, Event};
 use cuckoo_primitives::{traits::Pools as _, views::TaskPhase, CAI};
-use frame_support::{assert_noop, assert_ok, traits::fungible::{Inspect, InspectHold}};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::fungible::{Inspect, InspectHold},
+};
 use sp_core::H256;
 
 /// A task drawn for miner 2, with miner 3 registered but offline.
@@ -45,15 +48,12 @@ fn nobody_commits_without_a_seat() {
 		assert_noop!(
 			Tasks::commit(
 				RuntimeOrigin::signed(account(2)),
-				vec![(task, H256::zero())].try_into().unwrap()
+				vec![promise(2, task, 0)].try_into().unwrap()
 			),
 			Error::<Test>::NotMiner
 		);
 		assert_noop!(commit(2, task + 1), Error::<Test>::UnknownTask);
-		assert_noop!(
-			Tasks::commit(operator(2), Default::default()),
-			Error::<Test>::NothingToDo
-		);
+		assert_noop!(Tasks::commit(operator(2), Default::default()), Error::<Test>::NothingToDo);
 	});
 }
 
@@ -93,7 +93,7 @@ fn anothers_commitment_copied_opens_for_nobody() {
 		blocks(2);
 		// Miner 2 puts in what miner 3 would have committed, and then shows miner 3's opening.
 		let copied = promise(3, task, 0);
-		assert_ok!(Tasks::commit(operator(2), vec![(task, copied)].try_into().unwrap()));
+		assert_ok!(commit_to(2, vec![copied]));
 		blocks(1);
 		assert_noop!(reveal(2, task), Error::<Test>::WrongReveal);
 	});
@@ -106,13 +106,14 @@ fn one_bad_entry_does_not_stop_the_others() {
 		miner(2, 30_000 * CAI, 4);
 		let tasks = [post(1), post(1)];
 		blocks(2);
+		let unknown = Commitment { task: 99, ..promise(2, tasks[0], 0) };
 		let list = vec![
-			(tasks[0], promise(2, tasks[0], 0)),
-			(99, H256::zero()),
-			(tasks[1], promise(2, tasks[1], 0)),
-			(tasks[0], H256::zero()),
+			promise(2, tasks[0], 0),
+			unknown,
+			promise(2, tasks[1], 0),
+			promise(2, tasks[0], 0),
 		];
-		assert_ok!(Tasks::commit(operator(2), list.try_into().unwrap()));
+		assert_ok!(commit_to(2, list));
 		for (task, why) in
 			[(99, Error::<Test>::UnknownTask), (tasks[0], Error::<Test>::AlreadyCommitted)]
 		{
@@ -149,5 +150,31 @@ fn a_miner_whose_stake_left_is_still_paid_for_its_work() {
 		let before = Balances::balance(&account(2));
 		assert_ok!(reveal(2, task));
 		assert_eq!(Balances::balance(&account(2)), before + FEE);
+	});
+}
+
+#[test]
+fn a_commitment_for_another_round_or_other_inputs_does_not_stand() {
+	run(|| {
+		let task = working();
+		let other_round = promise(2, task, 1);
+		assert_noop!(commit_to(2, vec![other_round]), Error::<Test>::WrongRound);
+		// On another fork the number may have meant another task.
+		let other_inputs = Commitment { input_root: ROOT, ..promise(2, task, 0) };
+		assert_noop!(commit_to(2, vec![other_inputs]), Error::<Test>::WrongRound);
+		assert_ok!(commit_to(2, vec![promise(2, task, 0)]));
+	});
+}
+
+#[test]
+fn an_owner_without_commission_that_left_is_paid_nothing_and_leaves_no_empty_vote() {
+	run(|| {
+		let task = working();
+		assert_ok!(commit(2, task));
+		assert_ok!(Stake::vote(RuntimeOrigin::signed(account(9)), account(2), CAI));
+		assert_ok!(Stake::unvote(RuntimeOrigin::signed(account(2)), account(2), u128::MAX));
+		blocks(1);
+		assert_ok!(reveal(2, task));
+		assert_eq!(Stake::position(account(9))[0].worth, CAI + FEE);
 	});
 }
