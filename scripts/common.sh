@@ -22,24 +22,21 @@ if have rustup && [ ! -d "$(cd "$ROOT" && rustc --print sysroot 2>/dev/null)/lib
 	export WASM_BUILD_TOOLCHAIN=debian
 fi
 
-# Builds everything that the scripts start. Cargo shows its own progress on a terminal; elsewhere a line a minute.
+# Builds everything that the scripts start. Cargo shows its own progress on a terminal; elsewhere a line a minute. Silent if nothing is to be done.
 build() {
 	cd "$ROOT"
 	if [ -t 2 ]; then
 		cargo build --locked --workspace
 		return
 	fi
-	say "building (half an hour the first time on two cores, seconds afterwards)"
 	local log=$CACHE/build.log
 	cargo build --locked --workspace >"$log" 2>&1 &
-	local cargo=$! minutes=0 second=0
+	local cargo=$! second=0
 	while kill -0 "$cargo" 2>/dev/null; do
 		sleep 1
 		second=$((second + 1))
-		if [ $((second % 60)) = 0 ]; then
-			minutes=$((minutes + 1))
-			say "  still building after $minutes min: $(grep -c Compiling "$log" || true) crates"
-		fi
+		[ $second = 3 ] && say "building: half an hour the first time on two cores, seconds afterwards"
+		[ $((second % 60)) = 0 ] && say "  still building after $((second / 60)) min: $(grep -c Compiling "$log" || true) crates"
 	done
 	wait "$cargo" || { grep -E -A12 '^error' "$log" >&2 || tail -n 20 "$log" >&2; die "the build failed; all of it is in $log"; }
 }

@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
@@ -205,8 +206,15 @@ class Network:
         self.stop()
 
     def stop(self, how=signal.SIGTERM):
-        """Stops everything, last started first; returns the exit codes."""
-        return {name: self.processes.pop(name).stop(how) for name in reversed(list(self.processes))}
+        """Stops everything, the node last, so that the others can still say goodbye to the chain; returns the exit codes."""
+        node = self.processes.pop("node", None)
+        others, self.processes = self.processes, {}
+        with ThreadPoolExecutor() as pool:
+            stopping = {name: pool.submit(process.stop, how) for name, process in others.items()}
+        codes = {name: code.result() for name, code in stopping.items()}
+        if node:
+            codes["node"] = node.stop(how)
+        return codes
 
     # --- programs
 

@@ -7,8 +7,9 @@ import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from network import CAI, ROOT, Failure, Network, free_port, http
+from network import CAI, ROOT, Failure, Network, free_port
 
 DEMO_MODEL = ROOT / "scripts" / "demo-model" / "model"
 COORDINATOR_BOND = "2500000"
@@ -44,14 +45,27 @@ def start(network, model):
     network.start_node()
     port = free_port(8080)
     say("registering a coordinator, two miners and the model")
-    network.register("cuckoo-coordinator", "//Bob//stash", "//Bob", COORDINATOR_BOND, "coordinator", f"http://127.0.0.1:{port}")
-    for name, operator, bond in MINERS:
-        network.register("miner-client", f"{operator}//stash", operator, bond, name)
-    network.register_model("demo", model, "text-to-image")
+    endpoint = f"http://127.0.0.1:{port}"
+    at_once(
+        lambda: network.register("cuckoo-coordinator", "//Bob//stash", "//Bob", COORDINATOR_BOND, "coordinator", endpoint),
+        lambda: network.register_model("demo", model, "text-to-image"),
+        *(
+            lambda name=name, operator=operator, bond=bond: network.register("miner-client", f"{operator}//stash", operator, bond, name)
+            for name, operator, bond in MINERS
+        ),
+    )
     say("starting the coordinator and the miners")
-    network.start_coordinator("//Bob", port)
-    for name, operator, _ in MINERS:
-        network.start_miner(name, operator, [model])
+    at_once(
+        lambda: network.start_coordinator("//Bob", port),
+        *(lambda name=name, operator=operator: network.start_miner(name, operator, [model]) for name, operator, _ in MINERS),
+    )
+
+
+def at_once(*work):
+    """Does several things side by side; the first failure is raised when all have ended."""
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(part) for part in work]:
+            done.result()
 
 
 def report(network, job, before):

@@ -39,8 +39,8 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Sets<T: Config> = StorageMap<_, Blake2_128Concat, T::SetId, SetInfo, OptionQuery>;
 
-	/// The sum tree of a set: 16 weights a node. Level 0 holds the members' own weights, sixteen positions a node; a node of level `k + 1` holds the
-	/// totals of sixteen nodes of level `k`.
+	/// The sum tree of a set: 32 weights a node. Level 0 holds the members' own weights, 32 positions a node; a node of level `k + 1` holds the
+	/// totals of 32 nodes of level `k`.
 	#[pallet::storage]
 	pub type Nodes<T: Config> =
 		StorageDoubleMap<_, Blake2_128Concat, T::SetId, Twox64Concat, (u8, u32), Node, OptionQuery>;

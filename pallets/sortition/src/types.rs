@@ -3,10 +3,12 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// Children of a node.
-pub const FANOUT: u32 = 16;
+/// The bits of a position that choose a child of a node.
+const BITS: u32 = 5;
+/// Children of a node. With 32 a million members are four levels, with 16 they would be five, and a node is still only half a kilobyte.
+pub const FANOUT: u32 = 1 << BITS;
 
-/// Sixteen weights: of members on level 0, of whole nodes above.
+/// The weights of a node's children: of members on level 0, of whole nodes above.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Node(pub [u128; FANOUT as usize]);
 
@@ -42,12 +44,12 @@ pub struct SetInfo {
 	pub total: u128,
 }
 
-/// How many levels the tree of a set with `len` members has; a set of up to sixteen has one.
+/// How many levels the tree of a set with `len` members has; a set of up to 32 has one.
 pub fn levels(len: u32) -> u8 {
 	let mut levels = 1;
 	let mut capacity = u64::from(FANOUT);
 	while capacity < u64::from(len) {
-		capacity = capacity.saturating_mul(u64::from(FANOUT)); // ends at 16^8 = 2^32
+		capacity = capacity.saturating_mul(u64::from(FANOUT)); // ends at 32^7 = 2^35
 		levels += 1;
 	}
 	levels
@@ -55,7 +57,7 @@ pub fn levels(len: u32) -> u8 {
 
 /// The node of a level that covers a position, and the slot in it.
 pub fn place(position: u32, level: u8) -> (u32, usize) {
-	let child = position.checked_shr(4 * u32::from(level)).unwrap_or(0);
+	let child = position.checked_shr(BITS * u32::from(level)).unwrap_or(0);
 	(child / FANOUT, (child % FANOUT) as usize)
 }
 
@@ -64,17 +66,25 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn levels_grow_with_powers_of_sixteen() {
-		for (len, expected) in
-			[(0, 1), (1, 1), (16, 1), (17, 2), (256, 2), (257, 3), (1_000_000, 5), (u32::MAX, 8)]
-		{
+	fn levels_grow_with_powers_of_32() {
+		for (len, expected) in [
+			(0, 1),
+			(1, 1),
+			(32, 1),
+			(33, 2),
+			(1_024, 2),
+			(1_025, 3),
+			(1_000_000, 4),
+			(u32::MAX, 7),
+		] {
 			assert_eq!(levels(len), expected, "{len}");
 		}
 	}
 
 	#[test]
 	fn a_ticket_falls_into_the_weight_that_holds_it() {
-		let node = Node([0, 3, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+		let mut node = Node::default();
+		node.0[..5].copy_from_slice(&[0, 3, 0, 5, 1]);
 		let fall = |ticket| node.descend(ticket);
 		assert_eq!(fall(0), Some((1, 0)));
 		assert_eq!(fall(2), Some((1, 2)));

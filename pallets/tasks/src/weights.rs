@@ -43,7 +43,7 @@ pub trait WeightInfo {
 pub struct Estimate<T>(PhantomData<T>);
 
 /// Nodes that a change in a set of a million members reads and writes.
-const TREE: u64 = 5;
+const TREE: u64 = 4;
 
 impl<T: frame_system::Config> Estimate<T> {
 	fn storage(reads: u64, writes: u64) -> Weight {

@@ -60,8 +60,10 @@ struct Cost {
 }
 
 const REPEATS: u32 = 400;
+const ROUNDS: u32 = 20;
 
-/// The largest count and the mean time of an operation over many random members.
+/// The largest count of an operation over many random members, and its mean time in the fastest of several rounds over the same members: what the
+/// operation itself costs, without what else the machine did meanwhile.
 fn cost(members: u32, operation: impl Fn(u32)) -> Cost {
 	let member = |i: u32| {
 		u32::from_be_bytes(("pick", i).using_encoded(blake2_256)[..4].try_into().unwrap()) % members
@@ -73,12 +75,12 @@ fn cost(members: u32, operation: impl Fn(u32)) -> Cost {
 		reads = reads.max(counter.0 .0.load(Ordering::Relaxed));
 		writes = writes.max(counter.0 .1.load(Ordering::Relaxed));
 	}
-	let start = Instant::now();
-	for i in 0..REPEATS {
-		operation(member(i));
-	}
-	let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(REPEATS);
-	Cost { reads, writes, micros }
+	let round = |_| {
+		let start = Instant::now();
+		(0..REPEATS).for_each(|i| operation(member(i)));
+		start.elapsed().as_secs_f64() * 1e6 / f64::from(REPEATS)
+	};
+	Cost { reads, writes, micros: (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min) }
 }
 
 fn weight(member: u32) -> u128 {
@@ -113,7 +115,7 @@ fn costs(members: u32) -> [(&'static str, Cost); 4] {
 #[test]
 fn a_draw_reads_one_node_a_level() {
 	run(|| {
-		for (set_size, expected) in [(100, 4), (1_000, 5)] {
+		for (set_size, expected) in [(100, 4), (2_000, 5)] {
 			let _ = Sortition::members(&0)
 				.into_iter()
 				.map(|(member, _)| Sortition::remove(&0, &member).unwrap())
