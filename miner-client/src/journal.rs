@@ -462,7 +462,7 @@ mod tests {
 		assert_eq!(journal.output(first.key(), 1).unwrap(), Some(vec![2; 3]));
 		assert_eq!(journal.offer().unwrap(), Some((vec![1, 2], 3)));
 		journal.forget(&first).unwrap();
-		assert_eq!(journal.records().unwrap(), [second.clone()]);
+		assert_eq!(journal.records().unwrap(), std::slice::from_ref(&second));
 		assert_eq!(journal.output(first.key(), 0).unwrap(), None);
 		assert_eq!(journal.output(second.key(), 0).unwrap(), Some(vec![1; 3]));
 	}
