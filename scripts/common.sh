@@ -2,8 +2,9 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Built crates, the Python environment and ONNX Runtime outlive a checkout: one place for all of them.
-CACHE=${CUCKOO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cuckoo}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+CACHE=$(realpath -m "${CUCKOO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cuckoo}")
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$CACHE/target}")
+export CARGO_TARGET_DIR
 # The WebAssembly build looks for Cargo.lock from the target folder upwards, and would not find it there.
 export WASM_BUILD_WORKSPACE_HINT=$ROOT
 BIN=$CARGO_TARGET_DIR/debug
@@ -16,17 +17,13 @@ say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '\033[1;31merror:\033[0m %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Where rustup could not fetch the WebAssembly target, the runtime is compiled by Debian's compiler (see setup).
-if have rustup && [ ! -d "$(cd "$ROOT" && rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32v1-none/lib" ] &&
-	rustup toolchain list 2>/dev/null | grep -q '^debian'; then
-	export WASM_BUILD_TOOLCHAIN=debian
-fi
-
 # Builds everything that the scripts start. Cargo shows its own progress on a terminal; elsewhere a line a minute. Silent if nothing is to be done.
 build() {
+	local here=$PWD
 	cd "$ROOT"
 	if [ -t 2 ]; then
 		cargo build --locked --workspace
+		cd "$here"
 		return
 	fi
 	local log=$CACHE/build.log
@@ -39,4 +36,15 @@ build() {
 		[ $((second % 60)) = 0 ] && say "  still building after $((second / 60)) min: $(grep -c Compiling "$log" || true) crates"
 	done
 	wait "$cargo" || { grep -E -A12 '^error' "$log" >&2 || tail -n 20 "$log" >&2; die "the build failed; all of it is in $log"; }
+	cd "$here"
+}
+
+# The toolchain of rust-toolchain.toml, installed where it can be. Named outright, because where rustup can fetch nothing that file's target would stop
+# every command.
+TOOLCHAIN=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml")
+
+# Where rustup could not fetch the WebAssembly target, the runtime is compiled by Debian's compiler; see setup.
+debian_target() {
+	export RUSTUP_TOOLCHAIN=$TOOLCHAIN
+	[ -d "$(rustc --print sysroot)/lib/rustlib/wasm32v1-none/lib" ] || export WASM_BUILD_TOOLCHAIN=debian
 }

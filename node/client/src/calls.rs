@@ -81,36 +81,6 @@ pub fn register(
 	call("Stake", "register", arguments)
 }
 
-/// Votes on a pool.
-pub fn vote(owner: &AccountId32, amount: Balance) -> Call {
-	call("Stake", "vote", [("owner", bytes(owner)), ("amount", number(amount))])
-}
-
-/// Takes part of a vote back: it can be withdrawn after unbonding.
-pub fn unvote(owner: &AccountId32, amount: Balance) -> Call {
-	call("Stake", "unvote", [("owner", bytes(owner)), ("amount", number(amount))])
-}
-
-/// Withdraws what has unbonded from a pool.
-pub fn withdraw(owner: &AccountId32) -> Call {
-	call("Stake", "withdraw", [("owner", bytes(owner))])
-}
-
-/// Withdraws what somebody else has unbonded from a pool, to them.
-pub fn withdraw_for(voter: &AccountId32, owner: &AccountId32) -> Call {
-	call("Stake", "withdraw_for", [("voter", bytes(voter)), ("owner", bytes(owner))])
-}
-
-/// Replaces the operator account of the signer's pool.
-pub fn set_operator(operator: &AccountId32) -> Call {
-	call("Stake", "set_operator", [("operator", bytes(operator))])
-}
-
-/// Replaces the introduction of the signer's pool.
-pub fn set_intro(intro: &IntroView) -> Call {
-	call("Stake", "set_intro", [("intro", intro_value(intro))])
-}
-
 /// Registers a model.
 pub fn register_model(
 	name: &str,
@@ -129,16 +99,6 @@ pub fn register_model(
 	call("Models", "register", arguments)
 }
 
-/// Stops new tasks for a model.
-pub fn suspend_model(model: ModelId) -> Call {
-	call("Models", "suspend", [("model", number(model))])
-}
-
-/// Removes a model.
-pub fn retire_model(model: ModelId) -> Call {
-	call("Models", "retire", [("model", number(model))])
-}
-
 /// Posts a task; its fee is held. `max_wait` is in blocks.
 pub fn post(
 	model: ModelId,
@@ -155,11 +115,6 @@ pub fn post(
 		("max_wait", number(max_wait)),
 	];
 	call("Tasks", "post", arguments)
-}
-
-/// Takes back a task that no miner was drawn for yet.
-pub fn cancel(task: TaskId) -> Call {
-	call("Tasks", "cancel", [("task", number(task))])
 }
 
 /// Offers to run these models, `slots` tasks at a time.
@@ -220,8 +175,6 @@ mod tests {
 				register(Role::Miner, &who, &intro, 0, 1),
 				"Stake.register(role, operator, intro, commission, bond)",
 			),
-			(vote(&who, 1), "Stake.vote(owner, amount)"),
-			(withdraw_for(&who, &who), "Stake.withdraw_for(voter, owner)"),
 			(
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
 				"Models.register(name, kind, manifest, min_fee, work_window)",

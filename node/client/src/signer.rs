@@ -235,12 +235,16 @@ async fn checkpoint(node: &Node) -> Result<(u32, H256), NodeError> {
 	Ok((number, hash.ok_or_else(|| failed(format!("it has no block {number}")))?))
 }
 
+/// The codes with which a node's pool says that a transaction is no good: invalid, of unknown validity, replaced by none as good.
+const REFUSED: [i32; 3] = [1010, 1011, 1014];
+
 /// What the node's pool has against a transaction, or `None` if the node did not say.
 fn refusal(error: &ExtrinsicError) -> Option<&UserError> {
 	match error {
 		ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
 			subxt_rpcs::Error::User(error),
-		))) => Some(error),
+		))) if REFUSED.contains(&error.code) => Some(error),
+		// Anything else, such as a pool that is full for the moment, may go through later.
 		_ => None,
 	}
 }
@@ -319,9 +323,10 @@ async fn follow(
 			TransactionStatus::InBestBlock(block) | TransactionStatus::InFinalizedBlock(block) => {
 				return Ok(Some(block.block_hash()));
 			},
-			TransactionStatus::Invalid { message } => return Err(TxError::Invalid(message)),
-			// One pool threw it out; another may have it and put it into a block.
-			TransactionStatus::Error { .. } | TransactionStatus::Dropped { .. } => return Ok(None),
+			// One pool threw it out; another may have it and put it into a block. Only blocks decide.
+			TransactionStatus::Error { .. }
+			| TransactionStatus::Dropped { .. }
+			| TransactionStatus::Invalid { .. } => return Ok(None),
 			TransactionStatus::Validated
 			| TransactionStatus::Broadcasted
 			| TransactionStatus::NoLongerInBestBlock => {},

@@ -338,6 +338,10 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		(ModelKind::TextToImage, Some(fee)) => fee.0,
 		_ => least,
 	};
+	if fee > app.config.max_fee.0 {
+		let message = "this model asks more than this coordinator pays for a request";
+		return Err(ApiError::bad("model", "fee_too_high", message));
+	}
 	if fee < least {
 		tracing::warn!(
 			model = order.model_name,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{bail, Context};
 use cuckoo_client::cli::parse_cai;
-use cuckoo_primitives::{Balance, BlockNumber};
+use cuckoo_primitives::{Balance, BlockNumber, CAI};
 use figment::{
 	providers::{Env, Format, Serialized, Toml},
 	Figment,
@@ -42,6 +42,8 @@ pub struct Config {
 	pub data_dir: PathBuf,
 	/// The fee offered for a picture; without it the least that the model takes.
 	pub fee_per_image: Option<Cai>,
+	/// The most that is paid for one request, whatever its model asks: anybody can register a model and run it.
+	pub max_fee: Cai,
 	/// How many blocks a task may wait for a miner before its fee comes back.
 	pub max_wait: BlockNumber,
 	/// The model of requests that name none; without it the only one there is.
@@ -68,6 +70,7 @@ impl Default for Config {
 			listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
 			data_dir: "cuckoo-coordinator".into(),
 			fee_per_image: None,
+			max_fee: Cai(CAI),
 			max_wait: 100,
 			default_model: None,
 			wait_seconds: 120,
@@ -110,6 +113,10 @@ pub struct Flags {
 	#[arg(long, value_name = "CAI")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	fee_per_image: Option<String>,
+	/// The most that is paid for one request, whatever its model asks, in CAI [default: 1]
+	#[arg(long, value_name = "CAI")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	max_fee: Option<String>,
 	/// How many blocks a task may wait for a miner before its fee comes back [default: 100]
 	#[arg(long, value_name = "BLOCKS")]
 	#[serde(skip_serializing_if = "Option::is_none")]
