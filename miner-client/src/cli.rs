@@ -87,7 +87,7 @@ struct Settings {
 	#[arg(long, value_name = "FILE")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	password_file: Option<PathBuf>,
-	/// Where promises and results are kept; losing it loses stake. [default: ~/.local/share/cuckoo-miner]
+	/// Where promises and results are kept; without it, what was promised cannot be kept. [default: ~/.local/share/cuckoo-miner]
 	#[arg(long, value_name = "DIR")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	data_dir: Option<PathBuf>,

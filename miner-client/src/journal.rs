@@ -1,6 +1,6 @@
 //! What this miner has promised, on disk before the promise leaves.
 //!
-//! A commitment binds: whoever cannot show the salt and the result behind it loses stake. So a record with both, and the outputs themselves, is
+//! A commitment binds: whoever cannot show the salt and the result behind it is not paid, and is offline until it calls again. So a record with both, and the outputs themselves, is
 //! written and flushed in one transaction before the commitment is signed. What to do next is then decided from two things alone, the record and what
 //! the chain says of the seat, so that a process killed at any moment goes on where it was: see [`next`].
 

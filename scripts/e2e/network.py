@@ -187,10 +187,9 @@ class Application:
 class Network:
     """The chain and whoever was started on it. Use as a context manager: leaving stops everything."""
 
-    def __init__(self, folder, say=lambda text: None):
+    def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.say = say
         self.processes = {}
         self.ports = {}
         self.lock = threading.Lock()

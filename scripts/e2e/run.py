@@ -3,6 +3,7 @@
 import argparse
 import base64
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -95,6 +96,9 @@ def report(network, job, before):
 
 def main():
     args = parse()
+    if not args.out.resolve().parent.is_dir():
+        print(f"error: --out {args.out}: there is no such folder", file=sys.stderr)
+        return 2
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cuckoo-"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Network(folder) as network:
@@ -129,6 +133,7 @@ def main():
         except Failure as failure:
             print(f"error: {failure}\nlogs are in {folder}", file=sys.stderr)
             return 1
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
