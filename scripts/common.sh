@@ -28,12 +28,17 @@ build() {
 	fi
 	local log=$CACHE/build.log
 	cargo build --locked --workspace >"$log" 2>&1 &
-	local cargo=$! second=0
+	local cargo=$! began=$SECONDS said=0 now
 	while kill -0 "$cargo" 2>/dev/null; do
 		sleep 1
-		second=$((second + 1))
-		[ $second = 3 ] && say "building: half an hour the first time on two cores, seconds afterwards"
-		[ $((second % 60)) = 0 ] && say "  still building after $((second / 60)) min: $(grep -c Compiling "$log" || true) crates"
+		now=$((SECONDS - began))
+		if [ "$said" = 0 ] && [ "$now" -ge 3 ]; then
+			said=1
+			say "building: half an hour the first time on two cores, seconds afterwards"
+		elif [ $((now / 60)) -ge "$said" ] && [ "$now" -ge 60 ]; then
+			said=$((now / 60 + 1))
+			say "  still building after $((now / 60)) min: $(grep -c Compiling "$log" || true) crates"
+		fi
 	done
 	wait "$cargo" || { grep -E -A12 '^error' "$log" >&2 || tail -n 20 "$log" >&2; die "the build failed; all of it is in $log"; }
 	cd "$here"

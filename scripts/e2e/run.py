@@ -94,6 +94,13 @@ def report(network, job, before):
         raise Failure("the pool did not grow by the fee")
 
 
+def wait_for_interrupt():
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+
+
 def main():
     args = parse()
     if not args.out.resolve().parent.is_dir():
@@ -126,7 +133,7 @@ def main():
                     print(f"{name}:                     http://127.0.0.1:{network.processes[name].port}/status")
                 print(f"logs and data:               {folder}", flush=True)
                 say("running; Ctrl-C stops everything")
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                wait_for_interrupt()
         except KeyboardInterrupt:
             say("stopped")
             return 130
