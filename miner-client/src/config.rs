@@ -155,45 +155,47 @@ impl Config {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use serde_json::{json, Value};
+	use figment::value::Dict;
 
-	fn layers(file: Option<&str>, environment: Value, flags: Value) -> Result<Config> {
+	/// What a line of TOML says.
+	fn said(toml: &str) -> Dict {
+		Figment::from(Toml::string(toml)).extract().unwrap()
+	}
+
+	fn layers(file: Option<&str>, environment: &str, flags: &str) -> Result<Config> {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("miner.toml");
 		if let Some(file) = file {
 			std::fs::write(&path, file).unwrap();
 		}
-		let environment = |figment: Figment| figment.merge(Serialized::defaults(environment));
-		Config::layered(file.map(|_| path.as_path()), environment, flags)
+		let environment = |figment: Figment| figment.merge(Serialized::defaults(said(environment)));
+		Config::layered(file.map(|_| path.as_path()), environment, said(flags))
 	}
 
 	#[test]
 	fn flags_over_environment_over_file_over_defaults() {
 		let file = "slots = 2\nthreads = 2\ndevice = 2\nmodel_dir = [\"a\", \"b\"]\n";
-		let environment = json!({
-			"threads": 3, "device": 3, "allow_cpu": 1, "node_url": "ws://one, ws://two", "key_file": "operator.json"
-		});
-		let config = layers(Some(file), environment, json!({ "device": 4 })).unwrap();
+		let environment = "threads = 3\ndevice = 3\nallow_cpu = 1\nnode_url = \"ws://one, ws://two\"\nkey_file = \"operator.json\"";
+		let config = layers(Some(file), environment, "device = 4").unwrap();
 		assert_eq!((config.slots, config.threads, config.device), (2, 3, 4));
 		assert_eq!(config.model_dir, [Path::new("a"), Path::new("b")]);
 		assert_eq!(config.node_url, ["ws://one", "ws://two"]);
 		assert_eq!(config.key_file.as_deref(), Some(Path::new("operator.json")));
 		assert!(config.allow_cpu);
 		assert_eq!(config.listen.to_string(), "127.0.0.1:9617");
-		assert_eq!(layers(None, json!({}), json!({})).unwrap(), Config::default());
+		assert_eq!(layers(None, "", "").unwrap(), Config::default());
 	}
 
 	#[test]
 	fn what_is_wrong_is_named() {
-		let wrong =
-			|file, environment| format!("{:#}", layers(file, environment, json!({})).unwrap_err());
-		let error = wrong(Some("slot = 2\n"), json!({}));
+		let wrong = |file, environment| format!("{:#}", layers(file, environment, "").unwrap_err());
+		let error = wrong(Some("slot = 2\n"), "");
 		assert!(error.contains("`slot`") && error.contains("miner.toml"), "{error}");
-		assert!(wrong(None, json!({ "slot": 2 })).contains("`slot`"));
-		assert!(wrong(None, json!({ "slots": "many" })).contains("many"));
-		assert!(wrong(None, json!({ "slots": 0 })).contains("slots is 0"));
-		assert!(wrong(None, json!({ "node_url": "," })).contains("node_url"));
-		let missing = Config::layered(Some(Path::new("/nowhere/miner.toml")), |f| f, json!({}));
+		assert!(wrong(None, "slot = 2").contains("`slot`"));
+		assert!(wrong(None, "slots = \"many\"").contains("many"));
+		assert!(wrong(None, "slots = 0").contains("slots is 0"));
+		assert!(wrong(None, "node_url = \",\"").contains("node_url"));
+		let missing = Config::layered(Some(Path::new("/nowhere/miner.toml")), |f| f, Dict::new());
 		assert!(format!("{:#}", missing.unwrap_err()).contains("nowhere/miner.toml"));
 	}
 }
