@@ -150,8 +150,7 @@ pub fn next(record: Option<&Record>, duty: Option<&Duty>) -> Next {
 /// How many blocks before its deadline a result is shown whether or not the coordinator has it.
 const REVEAL_MARGIN: BlockNumber = 6;
 
-/// Whether to show a result now. A coordinator takes outputs only while the seat is there, and a shown result ends it: so the delivery goes first, as long as
-/// the deadline allows.
+/// Whether to show a result now. A shown result ends the seat and is paid for: so the delivery goes first, as long as the deadline allows.
 pub fn may_reveal(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
 	record.delivered || now.saturating_add(REVEAL_MARGIN) >= deadline
 }
@@ -167,8 +166,11 @@ pub fn is_over(record: &Record, finalized: BlockNumber, task: Option<&TaskView>)
 		None => true,
 		// Drawn anew since.
 		Some(task) if task.round > record.round => true,
-		Some(task) => {
-			matches!(task.phase, TaskPhase::Settled | TaskPhase::Expired | TaskPhase::Cancelled)
+		Some(task) => match task.phase {
+			TaskPhase::Queued | TaskPhase::Working | TaskPhase::Revealing => false,
+			// Paid for what the coordinator does not have yet: owed as long as the chain remembers.
+			TaskPhase::Settled => record.delivered,
+			TaskPhase::Expired | TaskPhase::Cancelled => true,
 		},
 	}
 }
@@ -420,9 +422,12 @@ mod tests {
 				assert!(!is_over(&record, 40, Some(&view(phase, 0))));
 				assert!(is_over(&record, 40, Some(&view(phase, 2))));
 			}
-			for phase in [TaskPhase::Settled, TaskPhase::Expired, TaskPhase::Cancelled] {
+			for phase in [TaskPhase::Expired, TaskPhase::Cancelled] {
 				assert!(is_over(&record, 40, Some(&view(phase, 1))));
 			}
+			let paid = view(TaskPhase::Settled, 1);
+			assert!(!is_over(&record, 40, Some(&paid)), "paid, and still owed to the coordinator");
+			assert!(is_over(&Record { delivered: true, ..record.clone() }, 40, Some(&paid)));
 			assert!(is_over(&record, 40, None));
 		}
 	}

@@ -134,11 +134,12 @@ impl Miner {
 		Ok(Self { node, tools, status, work, block: 0, sender, events, sweeping: false })
 	}
 
-	/// Works until told to stop.
+	/// Works until told to stop. To drain it goes on until a block that is not before the one in `left`, in which the operator went offline, shows no seat.
 	pub async fn run(
 		mut self,
 		mut seats: watch::Receiver<Option<SeatsUpdate>>,
 		mut stop: watch::Receiver<Stop>,
+		left: watch::Receiver<Option<BlockNumber>>,
 	) -> Result<()> {
 		let mut tick = interval(TICK);
 		tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -164,7 +165,9 @@ impl Miner {
 			if wanted == Stop::Now {
 				return Ok(());
 			}
-			if wanted == Stop::Drain && self.work.values().all(|work| work.seat.is_none()) {
+			// The seats are of a block that may be older than the one in which the last of them came.
+			let last = left.borrow().is_some_and(|block| self.block >= block.max(1));
+			if wanted == Stop::Drain && last && self.work.values().all(|w| w.seat.is_none()) {
 				let since: &mut Instant = finished_at.get_or_insert_with(Instant::now);
 				let uploading = self.work.values().any(|work| work.delivering.is_some());
 				if !uploading || since.elapsed() > LAST_UPLOADS {

@@ -9,7 +9,7 @@ use anyhow::{bail, ensure, Context, Result};
 use cuckoo_client::{calls, Node, Signer};
 use cuckoo_primitives::{
 	views::{ModelView, OperatorView, MAX_PAGE},
-	ModelId, Role,
+	BlockNumber, ModelId, Role,
 };
 use cuckoo_rpc::CuckooApiClient;
 use sp_core::crypto::AccountId32;
@@ -153,12 +153,14 @@ impl Presence {
 		Ok(())
 	}
 
-	/// Keeps the operator online until the program is to stop, then takes it offline.
+	/// Keeps the operator online until the program is to stop, then takes it offline, and tells `left` the block from which on no seats come: 0 if that
+	/// cannot be had.
 	pub async fn attend(
 		mut self,
 		journal: Arc<Journal>,
 		status: Arc<Status>,
 		mut stop: watch::Receiver<Stop>,
+		left: watch::Sender<Option<BlockNumber>>,
 	) {
 		let mut look = interval(LOOK);
 		look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,22 +175,24 @@ impl Presence {
 				_ = stop.changed() => {},
 			}
 		}
-		if let Err(error) = self.leave().await {
+		let block = self.leave().await.unwrap_or_else(|error| {
 			tracing::warn!(
 				error = format!("{error:#}"),
 				"new seats may come until a deadline is missed"
 			);
-		}
+			0
+		});
+		left.send_replace(Some(block));
 		status.set_online(self.online);
 	}
 
-	/// Takes no more work.
-	async fn leave(&mut self) -> Result<()> {
+	/// Takes no more work from the returned block on.
+	async fn leave(&mut self) -> Result<BlockNumber> {
 		let included =
 			self.signer.submit(calls::go_offline()).await.context("cannot go offline")?;
 		tracing::info!(block = included.block, "offline: no new seats");
 		self.online = false;
-		Ok(())
+		Ok(included.block)
 	}
 }
 

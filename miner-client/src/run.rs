@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use anyhow::{bail, ensure, Context, Result};
 use cuckoo_client::{calls, Signer};
 use cuckoo_primitives::{views::ModelView, ModelId};
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
 	config::Config,
@@ -82,8 +82,9 @@ pub async fn run(config: Config) -> Result<()> {
 		Tools { signer: signer.clone(), coordinators, journal: journal.clone(), genesis, runners };
 	let miner = Miner::new(node.clone(), Arc::new(tools), status.clone())?;
 
-	let attending = tokio::spawn(presence.attend(journal, status, stop.clone()));
-	let result = miner.run(seats::follow(node, account), stop.clone()).await;
+	let (leaving, left) = watch::channel(None);
+	let attending = tokio::spawn(presence.attend(journal, status, stop.clone(), leaving));
+	let result = miner.run(seats::follow(node, account), stop.clone(), left).await;
 	let wanted = *stop.borrow();
 	if wanted == Stop::Now {
 		return result;

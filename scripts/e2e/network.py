@@ -273,7 +273,7 @@ class Network:
         self.run("miner-client", "key", "import", "--key-file", file, "--password-file", self.password, "--suri-file", secret)
         secret.unlink()
 
-    def register(self, role, owner, operator, bond, name, endpoint=None, commission="10", check=True):
+    def register(self, role, owner, operator, bond, name, endpoint=None, commission="10", **how):
         """Bonds and registers; `role` is the program that the operator will run."""
         owner_file, _ = self.key(owner)
         _, account = self.key(operator)
@@ -288,10 +288,10 @@ class Network:
             "--commission", commission,
             "--name", name,
             *extra,
-            check=check,
+            **how,
         )  # fmt: skip
 
-    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, by="//Alice", check=True):
+    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, by="//Alice", **how):
         file, _ = self.key(by)
         return self.run(
             "cuckoo-coordinator", "model", "register", name,
@@ -302,7 +302,7 @@ class Network:
             "--manifest", folder,
             "--min-fee", min_fee,
             "--work-window", work_window,
-            check=check,
+            **how,
         )  # fmt: skip
 
     def port_of(self, name):

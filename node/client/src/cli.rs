@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{bail, ensure, Context};
 use clap::{Args, Subcommand, ValueEnum};
-use cuckoo_primitives::{views::IntroView, Balance, Role};
+use cuckoo_primitives::{views::IntroView, Balance, Role, MAX_LINE_BYTES, MAX_LONG_LINE_BYTES};
 use sp_core::{crypto::AccountId32, H256};
 use subxt_signer::sr25519::Keypair;
 use tracing_subscriber::EnvFilter;
@@ -189,6 +189,16 @@ impl RegisterArgs {
 		let serves = role == Role::Coordinator;
 		ensure!(!serves || !self.endpoint.is_empty(), "give --endpoint: miners must reach it");
 		ensure!(serves || self.endpoint.is_empty(), "only a coordinator has an --endpoint");
+		for (flag, text, most) in [
+			("--name", &self.name, MAX_LINE_BYTES),
+			("--description", &self.description, MAX_LONG_LINE_BYTES),
+			("--website", &self.website, MAX_LONG_LINE_BYTES),
+			("--location", &self.location, MAX_LINE_BYTES),
+			("--hardware", &self.hardware, MAX_LONG_LINE_BYTES),
+			("--endpoint", &self.endpoint, MAX_LONG_LINE_BYTES),
+		] {
+			ensure_fits(flag, text, most)?;
+		}
 		let owner = open(&self.owner_key_file, self.owner_password_file.as_deref())?;
 		let signer = Signer::start(self.node.connect().await?, owner).await?;
 		let intro = IntroView {
@@ -210,6 +220,13 @@ impl RegisterArgs {
 		);
 		Ok(())
 	}
+}
+
+/// Fails unless a text is short enough for the chain.
+pub fn ensure_fits(what: &str, text: &str, most: u32) -> anyhow::Result<()> {
+	let bytes = text.len();
+	ensure!(bytes <= most as usize, "{what} is {bytes} bytes long, the chain takes {most}");
+	Ok(())
 }
 
 /// How to write the log.

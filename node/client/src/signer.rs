@@ -235,8 +235,9 @@ async fn checkpoint(node: &Node) -> Result<(u32, H256), NodeError> {
 	Ok((number, hash.ok_or_else(|| failed(format!("it has no block {number}")))?))
 }
 
-/// The codes with which a node's pool says that a transaction is no good: invalid, of unknown validity, replaced by none as good.
-const REFUSED: [i32; 3] = [1010, 1011, 1014];
+/// The codes with which a node says that a transaction is no good: of a bad format, not to be read by the runtime, invalid, of unknown validity,
+/// replaced by none as good.
+const REFUSED: [i32; 5] = [1001, 1002, 1010, 1011, 1014];
 
 /// What the node's pool has against a transaction, or `None` if the node did not say.
 fn refusal(error: &ExtrinsicError) -> Option<&UserError> {

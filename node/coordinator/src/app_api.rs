@@ -373,6 +373,7 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		round: 0,
 		miner: None,
 		blocks: JobBlocks::default(),
+		owed_until: None,
 		output: None,
 		error: None,
 	};

@@ -92,6 +92,8 @@ pub trait Chain: Send + Sync {
 	fn block(&self, at: At) -> Answer<'_, BlockNumber>;
 	/// What an operator has promised and not done yet.
 	fn seats(&self, operator: AccountId32) -> Answer<'_, Vec<Seat>>;
+	/// The pool that an account operates or owns.
+	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>>;
 	/// A task, or its receipt.
 	fn task(&self, task: TaskId, at: At) -> Answer<'_, Option<TaskView>>;
 	/// The newest task, as of a block that may be a few behind the best one.
@@ -128,13 +130,6 @@ impl NodeChain {
 		chain.owner =
 			admit(&account, view, free, fee.or(least).unwrap_or(0)).map_err(anyhow::Error::msg)?;
 		Ok(chain)
-	}
-
-	async fn operator(&self, account: AccountId32) -> Result<Option<OperatorView>, ChainError> {
-		within("operator", async {
-			self.node.rpc().await.map_err(text)?.operator(account, None).await.map_err(text)
-		})
-		.await
 	}
 
 	async fn at(&self, at: At) -> Result<Option<H256>, String> {
@@ -216,6 +211,13 @@ impl Chain for NodeChain {
 	fn seats(&self, operator: AccountId32) -> Answer<'_, Vec<Seat>> {
 		within("seats", async move {
 			self.node.rpc().await.map_err(text)?.seats(operator, None).await.map_err(text)
+		})
+		.boxed()
+	}
+
+	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>> {
+		within("operator", async move {
+			self.node.rpc().await.map_err(text)?.operator(account, None).await.map_err(text)
 		})
 		.boxed()
 	}

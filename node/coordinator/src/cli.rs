@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cuckoo_client::{
 	calls,
 	cli::{
-		format_cai, init_logging, parse_cai, KeyArgs, KeyCommand, LogFormat, NodeArgs, RegisterArgs,
+		ensure_fits, format_cai, init_logging, parse_cai, KeyArgs, KeyCommand, LogFormat, NodeArgs,
+		RegisterArgs,
 	},
 	events, Signer,
 };
-use cuckoo_primitives::{Balance, BlockNumber, ModelKind, Role};
+use cuckoo_primitives::{Balance, BlockNumber, ModelKind, Role, MAX_LINE_BYTES};
 use sp_core::H256;
 use sp_crypto_hashing::blake2_256;
 
@@ -122,6 +123,7 @@ impl Cli {
 
 impl ModelArgs {
 	async fn register(self) -> anyhow::Result<()> {
+		ensure_fits("the name", &self.name, MAX_LINE_BYTES)?;
 		let manifest = manifest(&self.manifest)?;
 		let key = self.key.load()?;
 		let node = self.node.connect().await?;

@@ -161,6 +161,9 @@ pub struct JobBlocks {
 	pub settled: Option<BlockNumber>,
 }
 
+/// How long a miner that was paid may take to deliver: some of its attempts, which are 15 s apart.
+const DELIVERY_BLOCKS: BlockNumber = 20;
+
 /// A job as the book keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -203,6 +206,9 @@ pub struct Job {
 	pub miner: Option<AccountId32>,
 	/// When it took which step.
 	pub blocks: JobBlocks,
+	/// The block up to which a miner that was paid may still deliver: counted from when that was seen, since this coordinator may have been away.
+	#[serde(default)]
+	pub owed_until: Option<BlockNumber>,
 	/// What was delivered.
 	pub output: Option<Output>,
 	/// Why there is no output, or what went wrong after it.
@@ -223,7 +229,12 @@ impl Job {
 
 	/// Whether the watcher has to follow its task.
 	pub fn is_to_watch(&self) -> bool {
-		matches!(self.settlement, Settlement::Pending | Settlement::Disputed)
+		match self.settlement {
+			Settlement::Pending | Settlement::Disputed => true,
+			// Paid, and the output may still come.
+			Settlement::Settled => !self.state.is_final(),
+			Settlement::None | Settlement::Void | Settlement::Refunded => false,
+		}
 	}
 
 	/// Whether this job may turn into `next`.
@@ -287,7 +298,6 @@ impl Job {
 			},
 			TaskPhase::Settled => {
 				self.settlement = Settlement::Settled;
-				self.end(JobState::Failed, "the miner was paid but never delivered the output");
 			},
 			TaskPhase::Expired => {
 				self.settlement = Settlement::Refunded;
@@ -299,6 +309,14 @@ impl Job {
 				let why = "the coordinator took the task back; the fee was refunded";
 				self.end(JobState::Cancelled, why);
 			},
+		}
+	}
+
+	/// Gives up, some blocks after it was first asked, on an output that was paid for and does not come. `now` is the newest block.
+	pub fn wait_for_delivery(&mut self, now: BlockNumber) {
+		let owed = self.settlement == Settlement::Settled && !self.state.is_final();
+		if owed && now >= *self.owed_until.get_or_insert(now.saturating_add(DELIVERY_BLOCKS)) {
+			self.end(JobState::Failed, "the miner was paid but never delivered the output");
 		}
 	}
 
@@ -360,6 +378,7 @@ pub(crate) mod tests {
 			round: 0,
 			miner: None,
 			blocks: JobBlocks::default(),
+			owed_until: None,
 			output: None,
 			error: None,
 		}
@@ -455,8 +474,17 @@ pub(crate) mod tests {
 
 		let mut robbed = job();
 		robbed.posted(4, None);
-		robbed.follow(&view(&robbed, 4, TaskPhase::Settled, 0));
+		let settled = view(&robbed, 4, TaskPhase::Settled, 0);
+		robbed.follow(&settled);
+		robbed.wait_for_delivery(100);
+		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS - 1);
+		assert!(robbed.is_to_watch() && !robbed.state.is_final());
+		let mut late = robbed.clone();
+		late.deliver(output(1, 0)).unwrap();
+		assert_eq!((late.state, late.is_to_watch()), (JobState::Completed, false));
+		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS);
 		assert_eq!((robbed.state, robbed.settlement), (JobState::Failed, Settlement::Settled));
+		assert_eq!(robbed.deliver(output(1, 0)), Err(DeliveryRefused::Ended));
 	}
 
 	#[test]

@@ -1,7 +1,7 @@
 //! What miners ask of a coordinator: the routes of [`cuckoo_primitives::work`].
 //!
 //! Every request is signed. It is answered only to the operator that holds a seat in the task *now*, by the word of the chain and not of the book:
-//! a miner that was replaced can neither read the input nor deliver. An upload's body is taken in only after its claimed account turned out
+//! a miner that was replaced can neither read the input nor deliver. One that was paid while this coordinator was away may still deliver. An upload's body is taken in only after its claimed account turned out
 //! to have the seat, and counts only after the signature over it was checked.
 
 use std::{sync::Arc, time::Duration};
@@ -135,7 +135,7 @@ async fn output(
 	if item != 0 {
 		return Err(ApiError::not_found("the task has one item, number 0"));
 	}
-	let seat = seat(&app, claim.account().clone(), task).await?;
+	let round = round_of(&app, claim.account().clone(), task, &job).await?;
 
 	// From here on a request may cost memory: few at a time.
 	let turn = tokio::time::timeout(UPLOAD_TURN, app.uploads.acquire()).await;
@@ -175,8 +175,8 @@ async fn output(
 		if job.task != Some(task) {
 			return Err(Refusal::Delivery(DeliveryRefused::Ended));
 		}
-		job.deliver(Output { hash, round: seat.round, operator }).map_err(Refusal::Delivery)?;
-		let same_round = view.filter(|view| view.round == seat.round);
+		job.deliver(Output { hash, round, operator }).map_err(Refusal::Delivery)?;
+		let same_round = view.filter(|view| view.round == round);
 		if let Some(view) = same_round {
 			if matches!(view.phase, TaskPhase::Working | TaskPhase::Revealing) {
 				job.follow(&view);
@@ -188,7 +188,7 @@ async fn output(
 	if let Some(size) = size {
 		app.book.saw_picture(job.model, size).await?;
 	}
-	tracing::info!(job = %job.id, task, round = seat.round, output = ?hash, "delivered");
+	tracing::info!(job = %job.id, task, round, output = ?hash, "delivered");
 	Ok(StatusCode::NO_CONTENT)
 }
 
@@ -224,6 +224,27 @@ async fn seats(app: &App, operator: AccountId32) -> Result<Vec<Seat>, ApiError> 
 
 async fn seat(app: &App, operator: AccountId32, task: TaskId) -> Result<Seat, ApiError> {
 	seats(app, operator).await?.into_iter().find(|seat| seat.task == task).ok_or_else(no_seat)
+}
+
+/// The round for which an operator may deliver: that of its seat, or the one in which it was paid for an output that is not here.
+async fn round_of(
+	app: &App,
+	operator: AccountId32,
+	task: TaskId,
+	job: &Job,
+) -> Result<u32, ApiError> {
+	if let Some(seat) = seats(app, operator.clone()).await?.iter().find(|seat| seat.task == task) {
+		return Ok(seat.round);
+	}
+	let view = app.chain.task(task, At::Best).await?.filter(|view| {
+		view.phase == TaskPhase::Settled
+			&& view.coordinator == app.chain.owner()
+			&& view.input_root == job.input_root()
+	});
+	let view = view.ok_or_else(no_seat)?;
+	let pool = app.chain.operator(operator.clone()).await?.ok_or_else(no_seat)?;
+	let paid = pool.operator == operator && view.miner == Some(pool.owner);
+	paid.then_some(view.round).ok_or_else(no_seat)
 }
 
 fn no_seat() -> ApiError {

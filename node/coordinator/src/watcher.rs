@@ -108,7 +108,7 @@ impl Watcher {
 		futures::stream::iter(jobs)
 			.for_each_concurrent(QUESTIONS, |job| async move {
 				let id = job.id;
-				if let Err(error) = self.look(job).await {
+				if let Err(error) = self.look(job, block).await {
 					tracing::warn!(job = %id, %error, "a task could not be followed");
 				}
 			})
@@ -117,11 +117,15 @@ impl Watcher {
 		Ok(())
 	}
 
-	async fn look(&self, job: Job) -> anyhow::Result<()> {
+	async fn look(&self, job: Job, block: BlockNumber) -> anyhow::Result<()> {
 		let Some(task) = job.task else { return Ok(()) };
 		match self.sight(&job, task).await? {
 			Sight::Task(view) => {
-				self.change(&job, move |job| job.follow(&view)).await?;
+				self.change(&job, move |job| {
+					job.follow(&view);
+					job.wait_for_delivery(block);
+				})
+				.await?;
 			},
 			Sight::Lost => {
 				tracing::warn!(job = %job.id, task, "the post vanished with its block; looking for it");
@@ -131,7 +135,9 @@ impl Watcher {
 				tracing::warn!(job = %job.id, task, "the task's receipt is gone; its outcome is unknown");
 				let why = "the chain no longer keeps the receipt of the task, and how it ended was not seen";
 				let change = move |job: &mut Job| {
-					job.settlement = Settlement::Void;
+					if job.settlement != Settlement::Settled {
+						job.settlement = Settlement::Void;
+					}
 					job.fail(why);
 				};
 				self.change(&job, change).await?;

@@ -98,6 +98,32 @@ async fn the_first_output_counts() {
 	let output = coordinator.get(&format!("/v1/jobs/{job}/output?format=safetensors")).await;
 	assert_eq!(output.bytes().await.unwrap(), picture(1));
 	chain.end(0, TaskPhase::Settled);
+	assert_eq!(miner.put(OUTPUT, &picture(2)).await.status(), 409);
+	coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_was_paid_may_still_deliver_for_a_while() {
+	let (_dir, chain, coordinator, first, job) = at_work().await;
+	let stranger = Miner::new(10, &coordinator);
+	let paid = Miner::new(11, &coordinator);
+	chain.draw(0, &paid.account());
+	chain.end(0, TaskPhase::Settled);
+	coordinator.until(&job, "settlement", "settled").await;
+	assert_eq!(first.put(OUTPUT, &picture(1)).await.status(), 403);
+	assert_eq!(stranger.put(OUTPUT, &picture(1)).await.status(), 403);
+	assert_eq!(paid.get(INPUTS).await.status(), 403);
+	chain.advance(10);
+	assert_eq!(paid.put(OUTPUT, &picture(2)).await.status(), 204);
+	assert_eq!(coordinator.job(&job).await["state"], "completed");
+	coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_delivers_to_a_task_that_was_refunded() {
+	let (_dir, chain, coordinator, miner, job) = at_work().await;
+	chain.end(0, TaskPhase::Expired);
+	coordinator.until(&job, "state", "expired").await;
 	assert_eq!(miner.put(OUTPUT, &picture(1)).await.status(), 403);
 	coordinator.stop().await;
 }
@@ -124,10 +150,12 @@ async fn what_is_not_a_picture_is_not_taken() {
 
 #[tokio::test]
 async fn paid_without_delivering_fails_the_job() {
-	let (_dir, chain, coordinator, _miner, job) = at_work().await;
+	let (_dir, chain, coordinator, miner, job) = at_work().await;
 	chain.end(0, TaskPhase::Settled);
-	let job = coordinator.until(&job, "settlement", "settled").await;
-	assert_eq!(job["state"], "failed");
+	coordinator.until(&job, "settlement", "settled").await;
+	chain.advance(20);
+	let job = coordinator.until(&job, "state", "failed").await;
 	assert!(job["error"].as_str().unwrap().contains("never delivered"));
+	assert_eq!(miner.put(OUTPUT, &picture(1)).await.status(), 409);
 	coordinator.stop().await;
 }

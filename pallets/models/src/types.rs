@@ -1,13 +1,13 @@
 //! What is stored of a model. No storage here.
 
 use codec::{Decode, Encode, MaxEncodedLen};
-use cuckoo_primitives::{Balance, BlockNumber, ModelKind};
+use cuckoo_primitives::{Balance, BlockNumber, ModelKind, MAX_LINE_BYTES};
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
-/// A model's name: up to 64 bytes, read as UTF-8.
-pub type Name = BoundedVec<u8, ConstU32<64>>;
+/// A model's name, read as UTF-8.
+pub type Name = BoundedVec<u8, ConstU32<MAX_LINE_BYTES>>;
 
 /// A model.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]

@@ -15,6 +15,11 @@ pub type BlockNumber = u32;
 /// An era's number.
 pub type EraIndex = u32;
 
+/// The length of a name, in bytes.
+pub const MAX_LINE_BYTES: u32 = 64;
+/// The length of a longer text, such as a description or an address, in bytes.
+pub const MAX_LONG_LINE_BYTES: u32 = 256;
+
 /// What a pool's operator does for the network.
 #[derive(
 	Clone,

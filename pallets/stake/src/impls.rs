@@ -12,8 +12,8 @@ use frame_support::{
 	dispatch::DispatchResult,
 	ensure,
 	traits::{
-		fungible::{Mutate, MutateHold},
-		tokens::Preservation,
+		fungible::{Inspect, Mutate, MutateHold},
+		tokens::{Fortitude, Preservation},
 		Get,
 	},
 };
@@ -84,7 +84,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(bond > Self::minimum(role), Error::<T>::BondTooSmall);
 		Self::ensure_intro(role, &intro)?;
 		T::Currency::hold(&HoldReason::Registration.into(), &owner, T::RegistrationDeposit::get())?;
-		T::Currency::transfer(&owner, &Self::pot_account(), bond, Preservation::Preserve)?;
+		Self::take(&owner, bond)?;
 		let pool = Pool {
 			role,
 			operator: operator.clone(),
@@ -129,7 +129,7 @@ impl<T: Config> Pallet<T> {
 		let all = pool.shares.checked_add(shares).ok_or(Error::<T>::Overflow)?;
 		let lost = amount.saturating_sub(tokens_for(shares, pool.tokens, all)); // never worth more
 		ensure!(lost <= amount / MAX_ROUNDING, Error::<T>::ClosedToVotes);
-		T::Currency::transfer(voter, &Self::pot_account(), amount, Preservation::Preserve)?;
+		Self::take(voter, amount)?;
 		Self::add_shares(voter, owner, &mut pool, shares)?;
 		Self::write_pool(owner, pool);
 		Self::deposit_event(Event::Voted {
@@ -138,6 +138,14 @@ impl<T: Config> Pallet<T> {
 			amount,
 			shares,
 		});
+		Ok(())
+	}
+
+	/// Moves CAI into the pot.
+	fn take(from: &T::AccountId, amount: Balance) -> DispatchResult {
+		let free = T::Currency::reducible_balance(from, Preservation::Preserve, Fortitude::Polite);
+		ensure!(amount <= free, Error::<T>::BalanceTooLow);
+		T::Currency::transfer(from, &Self::pot_account(), amount, Preservation::Preserve)?;
 		Ok(())
 	}
 

@@ -241,6 +241,8 @@ pub mod pallet {
 		VoteTooSmall,
 		/// The vote is worth less than that.
 		NotEnoughVotes,
+		/// The account's free balance does not cover the amount and the existential deposit that must stay in it.
+		BalanceTooLow,
 		/// Too many eras of this pool are waited for: withdraw first.
 		TooManyClaims,
 		/// Nothing of this pool has waited long enough.

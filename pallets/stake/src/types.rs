@@ -1,16 +1,18 @@
 //! Pools, buckets and the arithmetic of shares. No storage here.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use cuckoo_primitives::{Balance, BlockNumber, EraIndex, Role};
+use cuckoo_primitives::{
+	Balance, BlockNumber, EraIndex, Role, MAX_LINE_BYTES, MAX_LONG_LINE_BYTES,
+};
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::U256;
 use sp_runtime::Perbill;
 
-/// A line of an introduction: up to 64 bytes, read as UTF-8.
-pub type Line = BoundedVec<u8, ConstU32<64>>;
-/// A longer line of an introduction: up to 256 bytes, read as UTF-8.
-pub type LongLine = BoundedVec<u8, ConstU32<256>>;
+/// A line of an introduction, read as UTF-8.
+pub type Line = BoundedVec<u8, ConstU32<MAX_LINE_BYTES>>;
+/// A longer line of an introduction, read as UTF-8.
+pub type LongLine = BoundedVec<u8, ConstU32<MAX_LONG_LINE_BYTES>>;
 
 /// How an operator introduces itself to stakers and, for coordinators, to miners.
 #[derive(

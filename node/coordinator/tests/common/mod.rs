@@ -23,9 +23,9 @@ use cuckoo_coordinator::{
 };
 use cuckoo_primitives::{
 	merkle,
-	views::{Duty, ModelView, Seat, TaskBlocks, TaskPhase, TaskView},
+	views::{Duty, ModelView, OperatorView, Seat, TaskBlocks, TaskPhase, TaskView},
 	work::Inputs,
-	ModelKind, TaskId, CAI,
+	ModelKind, Role, TaskId, CAI,
 };
 use futures::{future::BoxFuture, FutureExt};
 use reqwest::{Client, Response};
@@ -54,6 +54,8 @@ struct State {
 	block: u32,
 	tasks: BTreeMap<TaskId, TaskView>,
 	seats: HashMap<AccountId32, Vec<Seat>>,
+	/// The operator behind [`MINER_OWNER`].
+	drawn_last: Option<AccountId32>,
 	faults: VecDeque<Fault>,
 	posts: usize,
 }
@@ -118,6 +120,7 @@ impl FakeChain {
 			coordinator_operator: COORDINATOR,
 			endpoint: String::new(),
 		};
+		state.drawn_last = Some(miner.clone());
 		state.seats.entry(miner.clone()).or_default().push(seat);
 	}
 
@@ -187,6 +190,21 @@ impl Chain for FakeChain {
 
 	fn seats(&self, operator: AccountId32) -> Answer<'_, Vec<Seat>> {
 		answer(self.state().seats.get(&operator).cloned().unwrap_or_default())
+	}
+
+	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>> {
+		let drawn_last = self.state().drawn_last.as_ref() == Some(&account);
+		answer(drawn_last.then(|| OperatorView {
+			owner: MINER_OWNER,
+			operator: account,
+			role: Role::Miner,
+			tokens: 1,
+			own: 1,
+			commission: 0,
+			active: true,
+			free_slots: None,
+			intro: Default::default(),
+		}))
 	}
 
 	fn task(&self, task: TaskId, _: At) -> Answer<'_, Option<TaskView>> {
