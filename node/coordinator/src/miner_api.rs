@@ -94,14 +94,10 @@ async fn inputs(
 	let parts = request.into_parts().0;
 	let operator = check(&app, claim(&parts)?, &parts, &[])?;
 	let job = job_of(&app, task).await?;
-	let seat = seat(&app, operator, task).await?;
-	let inputs = Inputs { hashes: vec![job.input] };
-	let fetched = move |job: &mut Job| {
-		job.fetched(seat.round);
-		Ok(())
-	};
-	app.book.update::<BookError>(job.id, fetched).await?;
-	Ok(Json(inputs))
+	if !seats(&app, operator).await?.iter().any(|seat| seat.task == task) {
+		return Err(no_seat());
+	}
+	Ok(Json(Inputs { hashes: vec![job.input] }))
 }
 
 /// `GET /v1/miner/blobs/{hash}`
@@ -116,9 +112,15 @@ async fn blob(
 		.parse()
 		.map_err(|_| ApiError::not_found("a blob is named by 64 hexadecimal digits"))?;
 	for seat in seats(&app, operator).await? {
-		if app.book.by_task(seat.task).await?.is_some_and(|job| job.input == hash) {
-			return Ok(app.blobs.get(hash).await?.into_response());
-		}
+		let job = app.book.by_task(seat.task).await?.filter(|job| job.input == hash);
+		let Some(job) = job else { continue };
+		let input = app.blobs.get(hash).await?;
+		let fetched = move |job: &mut Job| {
+			job.fetched(seat.round);
+			Ok(())
+		};
+		app.book.update::<BookError>(job.id, fetched).await?;
+		return Ok(input.into_response());
 	}
 	Err(no_seat())
 }
@@ -220,10 +222,6 @@ async fn seats(app: &App, operator: AccountId32) -> Result<Vec<Seat>, ApiError> 
 	let mut seats = app.chain.seats(operator).await?;
 	seats.retain(|seat| seat.coordinator_operator == own);
 	Ok(seats)
-}
-
-async fn seat(app: &App, operator: AccountId32, task: TaskId) -> Result<Seat, ApiError> {
-	seats(app, operator).await?.into_iter().find(|seat| seat.task == task).ok_or_else(no_seat)
 }
 
 /// The round for which an operator may deliver: that of its seat, or the one in which it was paid for an output that is not here.
