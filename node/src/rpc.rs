@@ -2,7 +2,7 @@
 
 use crate::service::{Backend, Client, SelectChain};
 use cuckoo_primitives::{
-	views::{ModelView, ModelsApi, OperatorView, PositionView, Seat, StakeApi, TaskView, TasksApi},
+	views::{ModelView, ModelsApi, Obstacle, OperatorView, PositionView, Seat, StakeApi, TaskView, TasksApi},
 	ModelId, Role, TaskId,
 };
 use cuckoo_rpc::{CuckooApiServer, SeatsUpdate};
@@ -177,6 +177,10 @@ impl CuckooApiServer for Cuckoo {
 
 	fn position(&self, who: AccountId, at: Option<Hash>) -> RpcResult<Vec<PositionView>> {
 		self.client.runtime_api().position(self.at(at), who).map_err(runtime_error)
+	}
+
+	fn obstacles(&self, account: AccountId, at: Option<Hash>) -> RpcResult<Vec<Obstacle>> {
+		self.client.runtime_api().obstacles(self.at(at), account).map_err(runtime_error)
 	}
 
 	fn model(&self, model: ModelId, at: Option<Hash>) -> RpcResult<Option<ModelView>> {

@@ -2,16 +2,18 @@
 
 use crate::{
 	configs::BABE_GENESIS_EPOCH_CONFIG, presets, AccountId, Babe, Balance, Block, Executive,
-	Grandpa, InherentDataExt, Models, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig,
+	Grandpa, Historical, InherentDataExt, Models, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig,
 	SessionKeys, Stake, System, Tasks, TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
+use codec::Encode;
 use cuckoo_primitives::{
-	views::{ModelView, OperatorView, PositionView, Seat, TaskView},
+	views::{ModelView, Obstacle, OperatorView, PositionView, Seat, TaskView},
 	ModelId, Role, TaskId,
 };
 use frame_support::{
 	genesis_builder_helper::{build_state, get_preset},
+	traits::KeyOwnerProofSystem,
 	weights::Weight,
 };
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
@@ -53,6 +55,15 @@ impl_runtime_apis! {
 
 		fn position(who: AccountId) -> Vec<PositionView> {
 			Stake::position(who)
+		}
+
+		fn obstacles(account: AccountId) -> Vec<Obstacle> {
+			let obstacles = Stake::obstacles(account.clone());
+			match Stake::operator(account) {
+				// In a draw as far as its stake is concerned: the rest is about its work.
+				Some(view) if obstacles.is_empty() => Tasks::obstacles(&view.owner, view.role),
+				_ => obstacles,
+			}
 		}
 	}
 
@@ -167,16 +178,17 @@ impl_runtime_apis! {
 
 		fn generate_key_ownership_proof(
 			_slot: sp_consensus_babe::Slot,
-			_authority_id: sp_consensus_babe::AuthorityId,
+			authority_id: sp_consensus_babe::AuthorityId,
 		) -> Option<sp_consensus_babe::OpaqueKeyOwnershipProof> {
-			None
+			let proof = Historical::prove((sp_consensus_babe::KEY_TYPE, authority_id))?;
+			Some(sp_consensus_babe::OpaqueKeyOwnershipProof::new(proof.encode()))
 		}
 
 		fn submit_report_equivocation_unsigned_extrinsic(
-			_proof: sp_consensus_babe::EquivocationProof<<Block as BlockT>::Header>,
-			_key_owner_proof: sp_consensus_babe::OpaqueKeyOwnershipProof,
+			proof: sp_consensus_babe::EquivocationProof<<Block as BlockT>::Header>,
+			key_owner_proof: sp_consensus_babe::OpaqueKeyOwnershipProof,
 		) -> Option<()> {
-			None
+			Babe::submit_unsigned_equivocation_report(proof, key_owner_proof.decode()?)
 		}
 	}
 
@@ -190,17 +202,18 @@ impl_runtime_apis! {
 		}
 
 		fn submit_report_equivocation_unsigned_extrinsic(
-			_proof: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
-			_key_owner_proof: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
+			proof: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
+			key_owner_proof: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
 		) -> Option<()> {
-			None
+			Grandpa::submit_unsigned_equivocation_report(proof, key_owner_proof.decode()?)
 		}
 
 		fn generate_key_ownership_proof(
 			_set_id: sp_consensus_grandpa::SetId,
-			_authority_id: sp_consensus_grandpa::AuthorityId,
+			authority_id: sp_consensus_grandpa::AuthorityId,
 		) -> Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> {
-			None
+			let proof = Historical::prove((sp_consensus_grandpa::KEY_TYPE, authority_id))?;
+			Some(sp_consensus_grandpa::OpaqueKeyOwnershipProof::new(proof.encode()))
 		}
 	}
 

@@ -25,7 +25,7 @@ use sp_runtime::{
 };
 use sp_version::RuntimeVersion;
 
-pub use cuckoo_primitives::{Balance, BlockNumber, CAI};
+pub use cuckoo_primitives::{Balance, BlockNumber, Role, CAI};
 
 /// What a transaction is signed with.
 pub type Signature = MultiSignature;
@@ -136,6 +136,10 @@ mod runtime {
 	pub type Stake = pallet_stake;
 	#[runtime::pallet_index(11)]
 	pub type Session = pallet_session;
+	#[runtime::pallet_index(12)]
+	pub type Historical = pallet_session::historical;
+	#[runtime::pallet_index(13)]
+	pub type Offences = pallet_offences;
 	#[runtime::pallet_index(14)]
 	pub type Grandpa = pallet_grandpa;
 
@@ -154,6 +158,8 @@ mod runtime {
 	pub type Proxy = pallet_proxy;
 	#[runtime::pallet_index(33)]
 	pub type Sudo = pallet_sudo;
+	#[runtime::pallet_index(34)]
+	pub type Parameters = pallet_parameters;
 }
 
 /// Checks every pallet's `try_state`: for tests that run blocks of the real runtime.

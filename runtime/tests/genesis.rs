@@ -1,8 +1,11 @@
 //! The presets make a chain that can start.
 
-use cuckoo_runtime::{presets, Balances, RuntimeGenesisConfig, Session, Stake, CAI};
+use cuckoo_runtime::{
+	presets, AccountId, Balances, RuntimeGenesisConfig, Session, Stake, CAI,
+};
 use frame_support::traits::{fungible::Inspect, BuildGenesisConfig};
 use serde_json::Value;
+use sp_core::{sr25519, Pair};
 
 /// Puts a preset's values over the defaults, as a node does.
 fn merge(base: &mut Value, patch: Value) {
@@ -32,7 +35,23 @@ fn start(preset: &str, test: impl FnOnce()) {
 #[test]
 fn dev_has_one_validator_and_local_three() {
 	start("development", || assert_eq!(Session::validators().len(), 1));
-	start("local_testnet", || assert_eq!(Session::validators().len(), 3));
+	start("local_testnet", || {
+		let mut owners = presets::VALIDATORS.map(AccountId::new);
+		owners.sort();
+		assert_eq!(Session::validators(), owners);
+		for owner in owners {
+			let pool = Stake::operator(owner).expect("each has a pool");
+			assert!(pool.active && pool.elected);
+		}
+	});
+}
+
+#[test]
+fn the_validators_of_the_start_have_the_keys_that_their_names_say() {
+	for (number, account) in (1..).zip(presets::VALIDATORS) {
+		let key = sr25519::Pair::from_string(&format!("//Validator//{number}"), None);
+		assert_eq!(key.expect("it is a key").public().0, account);
+	}
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! subscription. `at` is a block's hash; without it the best block answers.
 
 use cuckoo_primitives::{
-	views::{ModelView, OperatorView, PositionView, Seat, TaskView},
+	views::{ModelView, Obstacle, OperatorView, PositionView, Seat, TaskView},
 	BlockNumber, ModelId, Role, TaskId,
 };
 use jsonrpsee::{core::RpcResult, proc_macros::rpc};
@@ -55,6 +55,10 @@ pub trait CuckooApi {
 	/// What a staker's votes are worth, and what waits to be withdrawn.
 	#[method(name = "position", blocking)]
 	fn position(&self, who: AccountId32, at: Option<H256>) -> RpcResult<Vec<PositionView>>;
+
+	/// Why an operator earns nothing: what keeps it out of draws and elections, or how likely it is to be drawn.
+	#[method(name = "obstacles", blocking)]
+	fn obstacles(&self, account: AccountId32, at: Option<H256>) -> RpcResult<Vec<Obstacle>>;
 
 	/// A model by its number.
 	#[method(name = "model", blocking)]

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use frame_support::{dispatch::DispatchResult, weights::Weight};
 
-use crate::types::{Balance, BlockNumber, ModelId, Role};
+use crate::types::{Balance, BlockNumber, EraIndex, ModelId, Role, SlashReason};
 
 /// Pools of stake, as the pallet that hands out work sees them. An operator is known by the *owner* of its pool.
 pub trait Pools<AccountId> {
@@ -15,9 +15,36 @@ pub trait Pools<AccountId> {
 	fn endpoint(owner: &AccountId) -> Vec<u8>;
 	/// The account that holds all stake.
 	fn pot() -> AccountId;
-	/// Shares out what the pool has earned, and tells [`OnWeightChange`]. The caller has moved the amount to [`Pools::pot`] just before, in the same
-	/// storage layer.
-	fn reward(owner: &AccountId, amount: Balance) -> DispatchResult;
+	/// Pays a pool for a task: burns its part of the fee, adds the bonus, shares out the sum, and tells [`OnWeightChange`]. The caller has moved the fee to
+	/// [`Pools::pot`] just before, in the same storage layer.
+	fn pay(owner: &AccountId, fee: Balance) -> DispatchResult;
+	/// The present era.
+	fn era() -> EraIndex;
+	/// Takes `amount` planck, or what there is, from a pool and from what left it in `since` or later, and tells [`OnWeightChange`]. A part goes to the
+	/// `provers` in equal shares, the rest is burnt. Returns what was taken.
+	fn slash(
+		owner: &AccountId,
+		amount: Balance,
+		since: EraIndex,
+		reason: SlashReason,
+		provers: &[AccountId],
+	) -> Balance;
+	/// Keeps everything of a pool from being withdrawn until it is released as often: a dispute may end in a slash.
+	fn freeze(owner: &AccountId);
+	/// Undoes one [`Pools::freeze`].
+	fn release(owner: &AccountId);
+}
+
+/// Work that an operator has taken on, as the pools see it.
+pub trait Work<AccountId> {
+	/// Whether a pool's operator is online, or has taken on what is not finished: then its owner cannot leave.
+	fn is_working(owner: &AccountId) -> bool;
+}
+
+impl<AccountId> Work<AccountId> for () {
+	fn is_working(_: &AccountId) -> bool {
+		false
+	}
 }
 
 /// Told whenever a pool's weight in the draw has changed.

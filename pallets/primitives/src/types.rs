@@ -15,6 +15,62 @@ pub type BlockNumber = u32;
 /// An era's number.
 pub type EraIndex = u32;
 
+/// Whether a pool's operator takes part.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolStatus {
+	/// It does, while the owner's bond is above the minimum.
+	#[default]
+	Open,
+	/// Its owner took it out.
+	Chilled,
+	/// It was caught cheating.
+	Jailed {
+		/// The first era in which its owner can bring it back.
+		until: EraIndex,
+	},
+	/// Its owner has left for good.
+	Retired {
+		/// The era in which that was.
+		era: EraIndex,
+	},
+}
+
+/// Why a pool was slashed.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SlashReason {
+	/// The validator signed two blocks for one slot, or two votes in one round of finality.
+	Equivocation,
+}
+
 /// The length of a name, in bytes.
 pub const MAX_LINE_BYTES: u32 = 64;
 /// The length of a longer text, such as a description or an address, in bytes.

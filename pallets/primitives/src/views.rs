@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use sp_runtime::AccountId32;
 
-use crate::types::{Balance, BlockNumber, EraIndex, ModelId, ModelKind, Role, TaskId};
+use crate::types::{
+	Balance, BlockNumber, EraIndex, ModelId, ModelKind, PoolStatus, Role, SlashReason, TaskId,
+};
 
 /// The most entries that one page of a list holds.
 pub const MAX_PAGE: u32 = 100;
@@ -160,12 +162,92 @@ pub struct OperatorView {
 	pub own: Balance,
 	/// The owner's share of what the voters earn, in parts per billion.
 	pub commission: u32,
-	/// Whether it takes part in draws at all: its bond is above the minimum.
+	/// A higher share that was announced, and the first era in which it may be in force.
+	pub commission_raise: Option<(u32, EraIndex)>,
+	/// Whether it is open, chilled, jailed or gone.
+	pub status: PoolStatus,
+	/// Whether it takes part in draws and elections at all: it is open, and its bond above the minimum.
 	pub active: bool,
+	/// Validators only: whether it makes blocks in this session or the next.
+	pub elected: bool,
+	/// Its last slashes, oldest first.
+	pub slashes: Vec<Slash>,
 	/// Miners only: whether it is online, and with how many free slots.
 	pub free_slots: Option<u32>,
 	/// How the operator introduces itself.
 	pub intro: IntroView,
+}
+
+/// A slash of a pool.
+#[derive(
+	Clone,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	codec::MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+pub struct Slash {
+	/// The era since which the pool was liable: that of the offence.
+	pub era: EraIndex,
+	/// The block in which it was judged.
+	pub block: BlockNumber,
+	/// For what.
+	pub reason: SlashReason,
+	/// What the pool, and what had left it since that era, lost, in planck.
+	#[serde(with = "planck")]
+	pub amount: Balance,
+}
+
+/// Something that keeps an operator from earning, or, at the end of a list, how likely it is to be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+#[serde(tag = "obstacle", rename_all = "snake_case")]
+pub enum Obstacle {
+	/// No pool has this owner or operator.
+	NotRegistered,
+	/// The owner took the operator out; `Stake.unjail` brings it back.
+	Chilled,
+	/// It was slashed; from era `until` on `Stake.unjail` brings it back.
+	Jailed {
+		/// The era.
+		until: EraIndex,
+	},
+	/// The owner has left.
+	Retired,
+	/// The owner's own bond is not above its role's minimum; `Stake.vote` for itself adds to it.
+	BondTooSmall {
+		/// The bond, in planck.
+		#[serde(with = "planck")]
+		own: Balance,
+		/// What it must be more than, in planck.
+		#[serde(with = "planck")]
+		minimum: Balance,
+	},
+	/// A validator without session keys; its operator sets them with `session.setKeys`.
+	NoSessionKeys,
+	/// A validator that others outweigh; votes help. Elections are at the start of a session and count from the next one on.
+	NotElected,
+	/// A miner that is offline: it never went online, was told to go offline, or missed a deadline. `miner-client run` brings it online.
+	Offline,
+	/// A miner with a task in every slot.
+	NoFreeSlot,
+	/// A coordinator without a task that waits for a miner.
+	NothingPosted,
+	/// Nothing is in the way: it is drawn with this weight among all of the same draw.
+	InDraw {
+		/// The model, for a miner.
+		model: Option<ModelId>,
+		/// Its own weight, in planck.
+		#[serde(with = "planck")]
+		weight: Balance,
+		/// That of all together, in planck.
+		#[serde(with = "planck")]
+		total: Balance,
+	},
 }
 
 /// How an operator introduces itself.
@@ -209,6 +291,8 @@ pub struct UnbondingView {
 	pub worth: Balance,
 	/// The first era in which it can be withdrawn.
 	pub from_era: EraIndex,
+	/// The block with which that era begins, or began at the latest.
+	pub from_block: BlockNumber,
 }
 
 /// A model that may be run.
@@ -249,6 +333,8 @@ sp_api::decl_runtime_apis! {
 		fn operator(account: AccountId32) -> Option<OperatorView>;
 		/// What this staker's votes are worth and what waits to be withdrawn.
 		fn position(who: AccountId32) -> Vec<PositionView>;
+		/// Why an operator earns nothing: what keeps it out of draws and elections, or how likely it is to be drawn.
+		fn obstacles(account: AccountId32) -> Vec<Obstacle>;
 	}
 
 	/// Models.

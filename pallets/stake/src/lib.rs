@@ -6,79 +6,121 @@
 extern crate alloc;
 
 pub use pallet::*;
-pub use types::{Bucket, Claim, Era, Intro, Pool};
+pub use types::{Bucket, Claim, Era, Intro, Issued, Pool, Raise};
+pub use validators::{OwnerOf, Sessions};
 pub use weights::WeightInfo;
 
-mod impls;
 #[cfg(test)]
 mod mock;
+mod pools;
+mod registration;
 mod rewards;
+mod slashing;
 #[cfg(test)]
 mod tests;
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 mod try_state;
 pub mod types;
+mod validators;
 mod views;
+mod voting;
 pub mod weights;
 
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use cuckoo_primitives::{traits::OnWeightChange, Balance, BlockNumber, EraIndex, Role};
+	use alloc::vec::Vec;
+	use cuckoo_primitives::{
+		traits::{OnWeightChange, Work},
+		views::{Obstacle, OperatorView, PositionView, Slash},
+		Balance, BlockNumber, EraIndex, Role, SlashReason,
+	};
 	use frame_support::{
 		pallet_prelude::*,
-		traits::fungible::{Inspect, Mutate, MutateHold},
+		traits::fungible::{Balanced, Mutate, MutateHold},
 		PalletId,
 	};
 	use frame_system::pallet_prelude::{ensure_signed, BlockNumberFor, OriginFor};
 	use sp_runtime::{Perbill, SaturatedConversion};
+	use sp_staking::SessionIndex;
 
 	/// The most eras of one pool that a voter can wait for at a time. Stops a voter from growing the list that `withdraw` reads.
 	pub const MAX_CLAIMS: u32 = 32;
+	/// The most slashes that are remembered of a pool. More than there are eras in which an equivocation can be judged, so that none is forgotten before that.
+	pub const MAX_SLASHES: u32 = 32;
 
 	#[pallet::config]
 	pub trait Config:
 		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId = sp_runtime::AccountId32>
 	{
 		/// CAI.
-		type Currency: Inspect<Self::AccountId, Balance = Balance>
+		type Currency: Balanced<Self::AccountId, Balance = Balance>
 			+ Mutate<Self::AccountId>
 			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 		/// The reason why a deposit is held.
 		type RuntimeHoldReason: From<HoldReason>;
 		/// Told when a pool's weight in the draw has changed.
 		type OnWeightChange: OnWeightChange<Self::AccountId>;
+		/// What operators have taken on.
+		type Work: Work<Self::AccountId>;
+		/// The sessions in which validators make blocks.
+		type Sessions: Sessions<Self::AccountId>;
 		/// What the calls cost.
 		type WeightInfo: WeightInfo;
 
 		/// Names the account that holds all stake.
 		#[pallet::constant]
 		type PotId: Get<PalletId>;
-		/// A validator's own bond must be worth more than this, in planck.
-		#[pallet::constant]
-		type MinValidatorBond: Get<Balance>;
-		/// A coordinator's own bond must be worth more than this, in planck.
-		#[pallet::constant]
-		type MinCoordinatorBond: Get<Balance>;
-		/// A miner's own bond must be worth more than this, in planck.
-		#[pallet::constant]
-		type MinMinerBond: Get<Balance>;
 		/// The least that a vote may be worth, in planck. Keeps votes far above the rounding of a share, and storage from filling with dust.
 		#[pallet::constant]
 		type MinVote: Get<Balance>;
 		/// Held from an owner for its introduction, in planck. Pays for the storage.
 		#[pallet::constant]
 		type RegistrationDeposit: Get<Balance>;
+		/// How many validators make blocks at most.
+		#[pallet::constant]
+		type MaxValidators: Get<u32>;
+		/// For how many sessions the era they began in is remembered: at least as many as there are in `BondingEras`.
+		#[pallet::constant]
+		type SessionMemory: Get<u32>;
+
+		// Parameters that may change while the chain runs: no storage is bounded by one, and none is in the metadata's constants.
+
+		/// A validator's own bond must be worth more than this, in planck.
+		type MinValidatorBond: Get<Balance>;
+		/// A coordinator's own bond must be worth more than this, in planck.
+		type MinCoordinatorBond: Get<Balance>;
+		/// A miner's own bond must be worth more than this, in planck.
+		type MinMinerBond: Get<Balance>;
 		/// The most that an owner may keep of what its voters earn.
-		#[pallet::constant]
 		type MaxCommission: Get<Perbill>;
+		/// The most by which an owner may raise its commission at a time.
+		type MaxCommissionStep: Get<Perbill>;
+		/// How many eras before it is in force a higher commission is announced.
+		type CommissionNotice: Get<EraIndex>;
 		/// How long an era is, in blocks.
-		#[pallet::constant]
 		type EraLength: Get<BlockNumber>;
-		/// How many eras lie between leaving a pool and being paid out. Outlasts the longest task, challenge and court together, so that nobody leaves
-		/// before what it did is judged.
-		#[pallet::constant]
+		/// How many eras lie between leaving a pool and being paid out; fewer than [`MAX_CLAIMS`]. Outlasts the longest task, challenge and court together,
+		/// so that nobody leaves before what it did is judged.
 		type BondingEras: Get<EraIndex>;
+		/// How much staking may ever be rewarded with, in planck.
+		type StakingPot: Get<Balance>;
+		/// What all stake earns in an era, in planck.
+		type StakingPerEra: Get<Balance>;
+		/// What the author of a block earns beside the fees, in planck, out of the staking pot.
+		type BlockReward: Get<Balance>;
+		/// The author's part of a block's transaction fees; the rest is burnt.
+		type AuthorFees: Get<Perbill>;
+		/// How much mining may ever be rewarded with, in planck.
+		type MiningPot: Get<Balance>;
+		/// What of a task's fee is added to it out of the mining pot; never more than [`Config::FeeBurn`], or paying oneself would pay.
+		type MiningBonus: Get<Perbill>;
+		/// What of a task's fee is burnt.
+		type FeeBurn: Get<Perbill>;
+		/// What of a slash goes to whoever proved the offence; the rest is burnt.
+		type ProverShare: Get<Perbill>;
+		/// How many eras a jailed operator stays out at least.
+		type JailEras: Get<EraIndex>;
 	}
 
 	#[pallet::pallet]
@@ -141,9 +183,82 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// How many disputes are open in which a pool may be slashed, by owner.
+	#[pallet::storage]
+	pub type Disputes<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
+	/// The last slashes of each pool, oldest first, by owner.
+	#[pallet::storage]
+	pub type SlashHistory<T: Config> = StorageMap<
+		_,
+		Blake2_128Concat,
+		T::AccountId,
+		BoundedVec<Slash, ConstU32<MAX_SLASHES>>,
+		ValueQuery,
+	>;
+
 	/// The present era.
 	#[pallet::storage]
 	pub type CurrentEra<T: Config> = StorageValue<_, Era, ValueQuery>;
+
+	/// What a planck of weight has earned since the genesis, in units of 10⁻²⁷ planck.
+	#[pallet::storage]
+	pub type RewardIndex<T: Config> = StorageValue<_, Balance, ValueQuery>;
+
+	/// The sum of all pools' weights, in planck.
+	#[pallet::storage]
+	pub type TotalWeight<T: Config> = StorageValue<_, Balance, ValueQuery>;
+
+	/// What was minted for pools and is not in them yet, in planck.
+	#[pallet::storage]
+	pub type Unsettled<T: Config> = StorageValue<_, Balance, ValueQuery>;
+
+	/// What was minted and burnt.
+	#[pallet::storage]
+	pub type Issuance<T: Config> = StorageValue<_, Issued, ValueQuery>;
+
+	/// The author's part of the transaction fees of this block, in planck.
+	#[pallet::storage]
+	pub type Fees<T: Config> = StorageValue<_, Balance, ValueQuery>;
+
+	/// The owner of the pool whose operator makes this block.
+	#[pallet::storage]
+	pub type Author<T: Config> = StorageValue<_, T::AccountId, OptionQuery>;
+
+	/// The owners of the validators that may be elected: those with a weight. With [`Config::MinValidatorBond`] locked for each there cannot be very many.
+	#[pallet::storage]
+	pub type Candidates<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
+
+	/// The owners of the validators elected last, in the order of their accounts.
+	#[pallet::storage]
+	pub type Elected<T: Config> =
+		StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
+
+	/// The era in which each session began.
+	#[pallet::storage]
+	pub type SessionEras<T> = StorageMap<_, Twox64Concat, SessionIndex, EraIndex, OptionQuery>;
+
+	#[pallet::genesis_config]
+	#[derive(frame_support::DefaultNoBound)]
+	pub struct GenesisConfig<T: Config> {
+		/// The pools at the start: owner, operator, role, and bond in planck.
+		pub pools: Vec<(T::AccountId, T::AccountId, Role, Balance)>,
+	}
+
+	#[pallet::genesis_build]
+	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+		fn build(&self) {
+			for (owner, operator, role, bond) in &self.pools {
+				let name = b"genesis".to_vec().try_into();
+				let intro = Intro { name: name.unwrap_or_default(), ..Default::default() };
+				let (owner, operator) = (owner.clone(), operator.clone());
+				let done =
+					Pallet::<T>::do_register(owner, *role, operator, intro, Perbill::zero(), *bond);
+				assert!(done.is_ok(), "a pool of the genesis cannot be registered: {done:?}");
+			}
+		}
+	}
 
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -215,6 +330,68 @@ pub mod pallet {
 		EraStarted {
 			/// Its number.
 			era: EraIndex,
+			/// What all stake earned for the one before, in planck. A pool takes its part in whenever something of it changes.
+			reward: Balance,
+		},
+		/// A pool has another commission.
+		CommissionSet {
+			/// The pool's owner.
+			owner: T::AccountId,
+			/// The owner's share of what the voters earn, from now on.
+			commission: Perbill,
+		},
+		/// A pool will have a higher commission.
+		CommissionRaiseAnnounced {
+			/// The pool's owner.
+			owner: T::AccountId,
+			/// The owner's share of what the voters earn.
+			commission: Perbill,
+			/// From the pool's first settlement in this era or later.
+			from_era: EraIndex,
+		},
+		/// An owner took its operator out of draws and elections.
+		Chilled {
+			/// The pool's owner.
+			owner: T::AccountId,
+		},
+		/// An operator was caught cheating and is out of draws and elections.
+		Jailed {
+			/// The pool's owner.
+			owner: T::AccountId,
+			/// The first era in which the owner can bring it back with `unjail`.
+			until: EraIndex,
+		},
+		/// A chilled or jailed operator is back in draws and elections.
+		Unjailed {
+			/// The pool's owner.
+			owner: T::AccountId,
+		},
+		/// A staker left: its operator has no role any more. Its voters can take their votes back.
+		Unregistered {
+			/// The staker.
+			owner: T::AccountId,
+		},
+		/// A pool, and what had left it since the offence, was slashed: the owner's part first, then all voters alike.
+		Slashed {
+			/// The pool's owner.
+			owner: T::AccountId,
+			/// For what.
+			reason: SlashReason,
+			/// The era of the offence.
+			era: EraIndex,
+			/// How much, in planck.
+			amount: Balance,
+			/// What of it was the owner's own, in planck.
+			own: Balance,
+			/// What of it went to whoever proved the offence, in planck. The rest was burnt.
+			proved: Balance,
+		},
+		/// Validators were elected for a later session.
+		ValidatorsElected {
+			/// The session that they make blocks in.
+			session: SessionIndex,
+			/// How many there are.
+			count: u32,
 		},
 	}
 
@@ -249,27 +426,67 @@ pub mod pallet {
 		NothingToWithdraw,
 		/// A sum does not fit 128 bits.
 		Overflow,
+		/// The commission may not be raised by so much at a time.
+		CommissionStepTooLarge,
+		/// The pool was jailed, and its time is not over.
+		StillJailed,
+		/// The operator is neither chilled nor jailed.
+		NotChilled,
+		/// This staker has left; it can register again once everything of its old pool has been taken out and the waiting time is over.
+		Retired,
+		/// The operator is online, or has taken on work that is not finished: let it go offline and finish first.
+		StillWorking,
+		/// The validator has session keys: let its operator call `session.purgeKeys` first.
+		PurgeKeysFirst,
+		/// A dispute is open in which the pool may be slashed: nothing can be withdrawn until it is over.
+		Disputed,
+		/// What left the pool in this era was slashed to nothing: take the rest out in the next era.
+		WaitForNextEra,
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			Self::turn_era(now.saturated_into());
-			T::WeightInfo::on_initialize()
+			let turned = Self::turn_era(now.saturated_into());
+			let turning = if turned { T::WeightInfo::turn_era() } else { T::WeightInfo::same_era() };
+			turning.saturating_add(T::WeightInfo::on_finalize())
+		}
+
+		fn on_finalize(_: BlockNumberFor<T>) {
+			Self::pay_author();
 		}
 
 		fn integrity_test() {
 			assert!(T::MinVote::get() > 0, "a vote must buy at least one share");
-			assert!(T::BondingEras::get() > 0, "leaving must take longer than judging");
-			assert!(
-				T::BondingEras::get() < MAX_CLAIMS,
-				"a voter must be able to leave in every era of its waiting time"
-			);
+			assert!(T::MaxValidators::get() > 0, "somebody must make blocks");
 		}
 
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::do_try_state()
+		}
+	}
+
+	#[pallet::view_functions]
+	impl<T: Config> Pallet<T> {
+		/// The pool of an owner, or the one that an account operates.
+		pub fn operator(account: T::AccountId) -> Option<OperatorView> {
+			Self::view_operator(account)
+		}
+
+		/// Operators of a role, richest pool first: at most 100 from `start` on.
+		pub fn operators(role: Role, start: u32, limit: u32) -> Vec<OperatorView> {
+			Self::view_operators(role, start, limit)
+		}
+
+		/// What a staker's votes are worth, and what waits to be withdrawn.
+		pub fn position(who: T::AccountId) -> Vec<PositionView> {
+			Self::view_position(who)
+		}
+
+		/// Why the operator of a pool is in no draw and no election, so far as its stake is concerned. Nothing if it is.
+		pub fn obstacles(account: T::AccountId) -> Vec<Obstacle> {
+			Self::view_obstacles(account)
 		}
 	}
 
@@ -355,7 +572,7 @@ pub mod pallet {
 		///
 		/// - `operator`: an account that works for no pool yet.
 		#[pallet::call_index(5)]
-		#[pallet::weight(T::WeightInfo::set_operator())]
+		#[pallet::weight(T::WeightInfo::set_operator().saturating_add(T::OnWeightChange::weight_changed_weight()))]
 		pub fn set_operator(origin: OriginFor<T>, operator: T::AccountId) -> DispatchResult {
 			let owner = ensure_signed(origin)?;
 			Self::do_set_operator(owner, operator)
@@ -365,13 +582,58 @@ pub mod pallet {
 		///
 		/// - `intro`: replaces all that was said before.
 		#[pallet::call_index(6)]
-		#[pallet::weight(T::WeightInfo::set_intro())]
+		#[pallet::weight(T::WeightInfo::set_intro().saturating_add(T::OnWeightChange::weight_changed_weight()))]
 		pub fn set_intro(origin: OriginFor<T>, intro: Intro) -> DispatchResult {
 			let owner = ensure_signed(origin)?;
-			let pool = Pools::<T>::get(&owner).ok_or(Error::<T>::NotRegistered)?;
-			Self::ensure_intro(pool.role, &intro)?;
-			Intros::<T>::insert(&owner, intro);
-			Self::deposit_event(Event::IntroSet { owner });
+			Self::do_set_intro(owner, intro)
+		}
+
+		/// Sets the owner's share of what your voters earn. Lower is in force at once; higher is announced, and in force from the pool's first settlement after the
+		/// notice period on. What came in before is shared out at the old rate.
+		///
+		/// - `commission`: the new share, at most the highest allowed and at most one step higher than now.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::set_commission().saturating_add(T::OnWeightChange::weight_changed_weight()))]
+		pub fn set_commission(origin: OriginFor<T>, commission: Perbill) -> DispatchResult {
+			let owner = ensure_signed(origin)?;
+			Self::do_set_commission(owner, commission)
+		}
+
+		/// Takes your operator out of draws and elections, until `unjail`. What it has taken on it must still finish; the pool earns nothing by its stake.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::chill().saturating_add(T::OnWeightChange::weight_changed_weight()))]
+		pub fn chill(origin: OriginFor<T>) -> DispatchResult {
+			let owner = ensure_signed(origin)?;
+			Self::do_chill(owner)
+		}
+
+		/// Leaves for good: your operator has no role any more, your own stake starts its waiting time, and your deposit comes back at once. Your voters can
+		/// take their votes back at any time. The operator must be offline with nothing to finish.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::unregister().saturating_add(T::OnWeightChange::weight_changed_weight()))]
+		pub fn unregister(origin: OriginFor<T>) -> DispatchResult {
+			let owner = ensure_signed(origin)?;
+			Self::do_unregister(owner)
+		}
+
+		/// Brings your chilled operator back, or your jailed one once its time is over. The bond must be above the minimum.
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::unjail().saturating_add(T::OnWeightChange::weight_changed_weight()))]
+		pub fn unjail(origin: OriginFor<T>) -> DispatchResult {
+			let owner = ensure_signed(origin)?;
+			Self::do_unjail(owner)
+		}
+
+		/// Brings a pool up to date: what it has earned is shared out, an announced commission is put in force if its time has come, and a changed minimum takes effect.
+		/// Anybody may do it; every other call on a pool does it first.
+		///
+		/// - `owner`: the staker whose pool it is.
+		#[pallet::call_index(11)]
+		#[pallet::weight(T::WeightInfo::settle().saturating_add(T::OnWeightChange::weight_changed_weight()))]
+		pub fn settle(origin: OriginFor<T>, owner: T::AccountId) -> DispatchResult {
+			ensure_signed(origin)?;
+			let pool = Self::settled(&owner).ok_or(Error::<T>::NotRegistered)?;
+			Self::write_pool(&owner, pool);
 			Ok(())
 		}
 	}

@@ -1,8 +1,14 @@
 //! What must hold of all stake; run after every test.
 
-use crate::pallet::{Claims, Config, Intros, Operators, Pallet, Pools, Unbonding, Votes};
+use crate::{
+	pallet::{
+		Candidates, Claims, Config, Intros, Operators, Pallet, Pools, RewardIndex,
+		TotalWeight, Unbonding, Unsettled, Votes,
+	},
+	types::Pool,
+};
 use alloc::collections::BTreeMap;
-use cuckoo_primitives::{Balance, EraIndex};
+use cuckoo_primitives::{Balance, EraIndex, PoolStatus, Role};
 use frame_support::{ensure, traits::fungible::Inspect};
 use sp_runtime::TryRuntimeError;
 
@@ -12,16 +18,21 @@ impl<T: Config> Pallet<T> {
 		Self::validate_pot()?;
 		Self::validate_shares()?;
 		Self::validate_buckets()?;
-		Self::validate_operators()
+		Self::validate_operators()?;
+		Self::validate_weights()
 	}
 
 	fn validate_pot() -> Result<(), TryRuntimeError> {
 		let pools: Balance = Pools::<T>::iter_values().map(|pool| pool.tokens).sum();
 		let unbonding: Balance = Unbonding::<T>::iter_values().map(|bucket| bucket.tokens).sum();
 		ensure!(
-			T::Currency::total_balance(&Self::pot_account()) >= pools + unbonding,
-			"the pot holds less than pools and buckets are worth"
+			T::Currency::total_balance(&Self::pot_account())
+				>= pools + unbonding + Unsettled::<T>::get(),
+			"the pot holds less than pools and buckets are worth, and pools are due"
 		);
+		let index = RewardIndex::<T>::get();
+		let due: Balance = Pools::<T>::iter_values().map(|pool| pool.due(index)).sum();
+		ensure!(due <= Unsettled::<T>::get(), "pools are due more than was minted for them");
 		Ok(())
 	}
 
@@ -58,6 +69,7 @@ impl<T: Config> Pallet<T> {
 				"claims are not in the order of their eras"
 			);
 			for claim in claims {
+				ensure!(claim.shares > 0, "an empty claim is stored");
 				*claimed.entry((owner.clone(), claim.era)).or_default() += claim.shares;
 			}
 		}
@@ -67,21 +79,41 @@ impl<T: Config> Pallet<T> {
 				"a bucket's shares are not those claimed of it"
 			);
 		}
-		ensure!(claimed.values().all(|shares| *shares == 0), "a claim on no bucket");
+		ensure!(claimed.is_empty(), "a claim on no bucket");
 		Ok(())
 	}
 
 	fn validate_operators() -> Result<(), TryRuntimeError> {
-		for (owner, pool) in Pools::<T>::iter() {
+		let present = |pool: &Pool<_>| !matches!(pool.status, PoolStatus::Retired { .. });
+		for (owner, pool) in Pools::<T>::iter().filter(|(_, pool)| present(pool)) {
 			ensure!(
 				Operators::<T>::get(&pool.operator) == Some(owner.clone()),
 				"a pool's operator does not point back"
 			);
 			ensure!(Intros::<T>::contains_key(&owner), "a pool has no introduction");
 		}
-		let pools = Pools::<T>::iter_keys().count();
+		let pools = Pools::<T>::iter_values().filter(present).count();
 		ensure!(Operators::<T>::iter_keys().count() == pools, "an operator of no pool");
 		ensure!(Intros::<T>::iter_keys().count() == pools, "an introduction of no pool");
+		Ok(())
+	}
+
+	fn validate_weights() -> Result<(), TryRuntimeError> {
+		let mut all: Balance = 0;
+		for (owner, pool) in Pools::<T>::iter() {
+			// A minimum that was changed since counts from the next settlement on.
+			ensure!(
+				pool.weight == 0 || (pool.weight == pool.tokens && pool.status == PoolStatus::Open),
+				"a pool's weight is neither its tokens nor nothing"
+			);
+			let candidate = pool.role == Role::Validator && pool.weight > 0;
+			ensure!(
+				Candidates::<T>::contains_key(&owner) == candidate,
+				"the candidates are not the validators with a weight"
+			);
+			all += pool.weight;
+		}
+		ensure!(TotalWeight::<T>::get() == all, "the total is not the sum of all weights");
 		Ok(())
 	}
 }

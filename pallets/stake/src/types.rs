@@ -2,12 +2,18 @@
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use cuckoo_primitives::{
-	Balance, BlockNumber, EraIndex, Role, MAX_LINE_BYTES, MAX_LONG_LINE_BYTES,
+	Balance, BlockNumber, EraIndex, PoolStatus, Role, MAX_LINE_BYTES, MAX_LONG_LINE_BYTES,
 };
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::U256;
 use sp_runtime::Perbill;
+
+/// One reward a planck in units of the reward index. With at least [`LEAST_EARNING`] planck to share in, an index that has paid out all CAI there can be is
+/// below 10²⁷ · 10²⁷ / 10¹⁸ = 10³⁶, and 128 bits hold 3 · 10³⁸.
+pub const INDEX_ONE: Balance = 1_000_000_000_000_000_000_000_000_000;
+/// With less than this to share in, in planck, an era pays nothing: the index could overflow.
+pub const LEAST_EARNING: Balance = cuckoo_primitives::CAI;
 
 /// A line of an introduction, read as UTF-8.
 pub type Line = BoundedVec<u8, ConstU32<MAX_LINE_BYTES>>;
@@ -42,6 +48,15 @@ pub struct Intro {
 	pub endpoint: LongLine,
 }
 
+/// A commission that was announced and is not in force yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Raise {
+	/// The new commission.
+	pub commission: Perbill,
+	/// The first era in which the pool is settled at it.
+	pub from_era: EraIndex,
+}
+
 /// A pool: the stake of its owner and of everybody who voted for it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Pool<AccountId> {
@@ -49,14 +64,31 @@ pub struct Pool<AccountId> {
 	pub role: Role,
 	/// The account that does it.
 	pub operator: AccountId,
+	/// Whether it takes part.
+	pub status: PoolStatus,
 	/// The owner's share of what the voters earn.
 	pub commission: Perbill,
+	/// A higher one, if announced.
+	pub raise: Option<Raise>,
 	/// What the pool is worth, in planck.
 	pub tokens: Balance,
 	/// Into how many shares that is divided.
 	pub shares: Balance,
 	/// How many of them are the owner's.
 	pub own_shares: Balance,
+	/// What the pool weighs in the draws and earns staking rewards for, in planck: its tokens, or 0 while it takes no part.
+	pub weight: Balance,
+	/// The reward index up to which it has earned.
+	pub index: Balance,
+}
+
+/// How an amount that a pool earned was shared out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earned {
+	/// The owner's commission, in planck.
+	pub commission: Balance,
+	/// The shares that it bought.
+	pub shares: Balance,
 }
 
 impl<AccountId> Pool<AccountId> {
@@ -64,6 +96,45 @@ impl<AccountId> Pool<AccountId> {
 	pub fn own(&self) -> Balance {
 		tokens_for(self.own_shares, self.tokens, self.shares)
 	}
+
+	/// What the pool has earned up to a reward index, in planck.
+	pub fn due(&self, index: Balance) -> Balance {
+		// The index only rises.
+		mul_div(self.weight, index.saturating_sub(self.index), INDEX_ONE).unwrap_or(0)
+	}
+
+	/// Takes in what it earned: the voters' part raises the price of a share, and the commission buys the owner shares at the new price. `None`, and
+	/// nothing is changed, if the pool has no shares or the sum does not fit.
+	pub fn earn(&mut self, amount: Balance) -> Option<Earned> {
+		if self.shares == 0 {
+			return None;
+		}
+		let commission = self.commission.mul_floor(amount);
+		let shared = self.tokens.checked_add(amount.checked_sub(commission)?)?;
+		let tokens = shared.checked_add(commission)?;
+		let shares = shares_for(commission, shared, self.shares)?;
+		let (all, own) = (self.shares.checked_add(shares)?, self.own_shares.checked_add(shares)?);
+		(self.tokens, self.shares, self.own_shares) = (tokens, all, own);
+		Some(Earned { commission, shares })
+	}
+
+	/// Puts a raised commission in force once its time has come.
+	pub fn apply_raise(&mut self, era: EraIndex, most: Perbill) {
+		if let Some(raise) = self.raise.take_if(|raise| raise.from_era <= era) {
+			self.commission = raise.commission.min(most);
+		}
+	}
+}
+
+/// What was minted and burnt since the genesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Issued {
+	/// Out of the staking pot, in planck: rewards by the index and for blocks.
+	pub staking: Balance,
+	/// Out of the mining pot, in planck: the bonus on task fees.
+	pub mining: Balance,
+	/// Burnt by this pallet, in planck: of slashes, task fees and transaction fees.
+	pub burnt: Balance,
 }
 
 /// What left a pool in one era and waits: slashed like the pool until it is paid out.
@@ -73,6 +144,21 @@ pub struct Bucket {
 	pub tokens: Balance,
 	/// Into how many shares that is divided.
 	pub shares: Balance,
+}
+
+impl Bucket {
+	/// Takes shares out and returns what they are worth, in planck. Whoever is last takes the rounding of those before.
+	pub fn redeem(&mut self, shares: Balance) -> Balance {
+		let worth = if shares >= self.shares {
+			self.tokens
+		} else {
+			tokens_for(shares, self.tokens, self.shares)
+		};
+		// A claim is part of its bucket (try_state), so neither subtraction saturates.
+		self.tokens = self.tokens.saturating_sub(worth);
+		self.shares = self.shares.saturating_sub(shares);
+		worth
+	}
 }
 
 /// A voter's part of a bucket.
@@ -94,7 +180,7 @@ pub struct Era {
 }
 
 /// `⌊a · b / c⌋` without overflow in between; `None` if `c` is 0 or the result does not fit.
-fn mul_div(a: Balance, b: Balance, c: Balance) -> Option<Balance> {
+pub fn mul_div(a: Balance, b: Balance, c: Balance) -> Option<Balance> {
 	// A product of two 128-bit numbers fits 256 bits.
 	(U256::from(a) * U256::from(b)).checked_div(U256::from(c))?.try_into().ok()
 }

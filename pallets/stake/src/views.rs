@@ -1,15 +1,19 @@
-//! What the runtime API tells about pools and votes. Reads many entries: for nodes, never for blocks.
+//! What the runtime API and the view functions tell about pools and votes. Reads many entries: for nodes, never for blocks.
 
 use crate::{
-	pallet::{Claims, Config, Intros, Operators, Pallet, Pools, Unbonding, Votes},
+	pallet::{
+		Claims, Config, CurrentEra, Elected, Intros, Operators, Pallet, Pools, RewardIndex,
+		SlashHistory, Unbonding, Votes,
+	},
 	types::{tokens_for, Intro, Pool},
+	validators::Sessions,
 };
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use cuckoo_primitives::{
-	views::{IntroView, OperatorView, PositionView, UnbondingView, MAX_PAGE},
-	Role,
+	views::{IntroView, Obstacle, OperatorView, PositionView, UnbondingView, MAX_PAGE},
+	BlockNumber, EraIndex, PoolStatus, Role,
 };
-use sp_runtime::Perbill;
+use frame_support::traits::Get;
 
 fn text(bytes: &[u8]) -> String {
 	String::from_utf8_lossy(bytes).into_owned()
@@ -27,58 +31,79 @@ fn intro_view(intro: Intro) -> IntroView {
 }
 
 impl<T: Config> Pallet<T> {
+	/// A pool with what it has earned and not taken in yet: what settling it now would make of it.
+	fn up_to_date(owner: &T::AccountId) -> Option<Pool<T::AccountId>> {
+		let mut pool = Pools::<T>::get(owner)?;
+		let due = pool.due(RewardIndex::<T>::get());
+		pool.earn(due);
+		pool.apply_raise(CurrentEra::<T>::get().index, T::MaxCommission::get());
+		Some(pool)
+	}
+
+	fn owner_of(account: T::AccountId) -> T::AccountId {
+		Operators::<T>::get(&account).unwrap_or(account)
+	}
+
 	fn operator_view(owner: T::AccountId, pool: Pool<T::AccountId>) -> OperatorView {
 		OperatorView {
 			intro: intro_view(Intros::<T>::get(&owner)),
-			active: Self::draw_weight(&pool) > 0,
+			active: pool.weight > 0,
+			elected: Elected::<T>::get().contains(&owner),
+			slashes: SlashHistory::<T>::get(&owner).into_inner(),
 			own: pool.own(),
 			role: pool.role,
+			status: pool.status,
 			tokens: pool.tokens,
-			commission: Perbill::deconstruct(pool.commission),
+			commission: pool.commission.deconstruct(),
+			commission_raise: pool.raise.map(|r| (r.commission.deconstruct(), r.from_era)),
 			operator: pool.operator,
 			owner,
 			free_slots: None,
 		}
 	}
 
-	/// The pool of an owner, or the one that an account operates.
-	pub fn operator(account: T::AccountId) -> Option<OperatorView> {
-		let owner = Operators::<T>::get(&account).unwrap_or(account);
-		Pools::<T>::get(&owner).map(|pool| Self::operator_view(owner, pool))
+	pub(crate) fn view_operator(account: T::AccountId) -> Option<OperatorView> {
+		let owner = Self::owner_of(account);
+		Self::up_to_date(&owner).map(|pool| Self::operator_view(owner, pool))
 	}
 
-	/// Operators of a role, richest pool first: at most [`MAX_PAGE`] from `start` on.
-	pub fn operators(role: Role, start: u32, limit: u32) -> Vec<OperatorView> {
-		let mut pools: Vec<_> = Pools::<T>::iter().filter(|(_, pool)| pool.role == role).collect();
-		pools.sort_by(|a, b| b.1.tokens.cmp(&a.1.tokens).then_with(|| a.0.cmp(&b.0)));
+	pub(crate) fn view_operators(role: Role, start: u32, limit: u32) -> Vec<OperatorView> {
+		let mut pools: Vec<_> = Pools::<T>::iter()
+			.filter(|(_, pool)| pool.role == role)
+			.map(|(owner, pool)| (pool.tokens, owner))
+			.collect();
+		pools.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
 		pools
 			.into_iter()
 			.skip(start as usize)
 			.take(limit.min(MAX_PAGE) as usize)
-			.map(|(owner, pool)| Self::operator_view(owner, pool))
+			.filter_map(|(_, owner)| Some(Self::operator_view(owner.clone(), Self::up_to_date(&owner)?)))
 			.collect()
 	}
 
-	/// What a staker's votes are worth, and what waits to be withdrawn.
-	pub fn position(who: T::AccountId) -> Vec<PositionView> {
+	pub(crate) fn view_position(who: T::AccountId) -> Vec<PositionView> {
 		let mut positions: BTreeMap<T::AccountId, PositionView> = BTreeMap::new();
-		let pool = |owner: &T::AccountId| Pools::<T>::get(owner);
 		let empty = |owner: &T::AccountId| PositionView {
 			owner: owner.clone(),
-			role: pool(owner).map(|pool| pool.role),
+			role: Pools::<T>::get(owner).map(|pool| pool.role),
 			worth: 0,
 			unbonding: Vec::new(),
 		};
 		for (owner, shares) in Votes::<T>::iter_prefix(&who) {
-			let worth = pool(&owner).map_or(0, |p| tokens_for(shares, p.tokens, p.shares));
+			let pool = Self::up_to_date(&owner);
+			// The owner's commission on what is due would be in its shares already.
+			let own = |p: &Pool<_>| if owner == who { p.own_shares } else { shares };
+			let worth = pool.map_or(0, |p| tokens_for(own(&p), p.tokens, p.shares));
 			positions.entry(owner.clone()).or_insert_with(|| empty(&owner)).worth = worth;
 		}
 		for (owner, claims) in Claims::<T>::iter_prefix(&who) {
 			let unbonding = claims.iter().map(|claim| {
 				let bucket = Unbonding::<T>::get(&owner, claim.era).unwrap_or_default();
+				let from_era = Self::payable_from(claim.era);
 				UnbondingView {
 					worth: tokens_for(claim.shares, bucket.tokens, bucket.shares),
-					from_era: Self::payable_from(claim.era),
+					from_era,
+					from_block: Self::start_of(from_era),
 				}
 			});
 			positions
@@ -88,5 +113,38 @@ impl<T: Config> Pallet<T> {
 				.extend(unbonding);
 		}
 		positions.into_values().collect()
+	}
+
+	/// The block with which an era that is to come begins; that of the present one for those before.
+	fn start_of(era: EraIndex) -> BlockNumber {
+		let now = CurrentEra::<T>::get();
+		let blocks = era.saturating_sub(now.index).saturating_mul(T::EraLength::get()); // far from 2³²
+		now.start.saturating_add(blocks)
+	}
+
+	pub(crate) fn view_obstacles(account: T::AccountId) -> Vec<Obstacle> {
+		let owner = Self::owner_of(account);
+		let Some(pool) = Self::up_to_date(&owner) else {
+			return Vec::from([Obstacle::NotRegistered]);
+		};
+		let mut obstacles = Vec::new();
+		match pool.status {
+			PoolStatus::Open => {},
+			PoolStatus::Chilled => obstacles.push(Obstacle::Chilled),
+			PoolStatus::Jailed { until } => obstacles.push(Obstacle::Jailed { until }),
+			PoolStatus::Retired { .. } => return Vec::from([Obstacle::Retired]),
+		}
+		let (own, minimum) = (pool.own(), Self::minimum(pool.role));
+		if own <= minimum {
+			obstacles.push(Obstacle::BondTooSmall { own, minimum });
+		}
+		if pool.role == Role::Validator {
+			if !T::Sessions::has_keys(&owner) {
+				obstacles.push(Obstacle::NoSessionKeys);
+			} else if obstacles.is_empty() && !Elected::<T>::get().contains(&owner) {
+				obstacles.push(Obstacle::NotElected);
+			}
+		}
+		obstacles
 	}
 }

@@ -21,8 +21,24 @@ pub trait WeightInfo {
 	fn set_operator() -> Weight;
 	/// [`crate::Call::set_intro`]
 	fn set_intro() -> Weight;
-	/// The turning of eras
-	fn on_initialize() -> Weight;
+	/// [`crate::Call::set_commission`]
+	fn set_commission() -> Weight;
+	/// [`crate::Call::chill`]
+	fn chill() -> Weight;
+	/// [`crate::Call::unregister`]
+	fn unregister() -> Weight;
+	/// [`crate::Call::unjail`]
+	fn unjail() -> Weight;
+	/// [`crate::Call::settle`]
+	fn settle() -> Weight;
+	/// The beginning of a block in which an era turns
+	fn turn_era() -> Weight;
+	/// The beginning of any other block
+	fn same_era() -> Weight;
+	/// The end of a block: its author is paid
+	fn on_finalize() -> Weight;
+	/// A slash of a pool and `b` of its buckets
+	fn slash(b: u32) -> Weight;
 }
 
 /// The estimate.
@@ -37,25 +53,49 @@ impl<T: frame_system::Config> Estimate<T> {
 
 impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 	fn register() -> Weight {
-		Self::storage(6, 8)
+		Self::storage(7, 9)
 	}
 	fn vote() -> Weight {
-		Self::storage(4, 4)
+		Self::storage(10, 6)
 	}
 	fn unvote() -> Weight {
-		Self::storage(5, 4)
+		Self::storage(10, 7)
 	}
 	fn withdraw() -> Weight {
 		let buckets = u64::from(crate::pallet::MAX_CLAIMS);
 		Self::storage(4 + buckets, 3 + buckets)
 	}
 	fn set_operator() -> Weight {
-		Self::storage(2, 3)
+		Self::storage(8, 7)
 	}
 	fn set_intro() -> Weight {
-		Self::storage(1, 1)
+		Self::storage(6, 6)
 	}
-	fn on_initialize() -> Weight {
-		Self::storage(1, 1)
+	fn set_commission() -> Weight {
+		Self::storage(6, 5)
+	}
+	fn chill() -> Weight {
+		Self::storage(6, 6)
+	}
+	fn unregister() -> Weight {
+		Self::storage(12, 12)
+	}
+	fn unjail() -> Weight {
+		Self::storage(6, 6)
+	}
+	fn settle() -> Weight {
+		Self::storage(6, 5)
+	}
+	fn turn_era() -> Weight {
+		Self::storage(5, 6)
+	}
+	fn same_era() -> Weight {
+		Self::storage(1, 0)
+	}
+	fn on_finalize() -> Weight {
+		Self::storage(9, 8)
+	}
+	fn slash(b: u32) -> Weight {
+		Self::storage(12 + u64::from(b), 10 + u64::from(b))
 	}
 }

@@ -213,7 +213,7 @@ pub mod pallet {
 			task: TaskId,
 			/// The owner of the miner's pool.
 			miner: T::AccountId,
-			/// What its pool was paid, in planck.
+			/// The fee, in planck. Its pool got it less the part that is burnt, and the bonus.
 			fee: Balance,
 			/// The Merkle root over the outputs.
 			output_root: H256,

@@ -210,7 +210,7 @@ impl<T: Config> Pallet<T> {
 			// A freeze on the payer's account is no reason not to pay its miner.
 			Fortitude::Force,
 		)?;
-		T::Pools::reward(&miner, fee)?;
+		T::Pools::pay(&miner, fee)?;
 		Self::end(now, id, task, Outcome::Settled { miner: miner.clone(), output_root });
 		Self::deposit_event(Event::Settled { task: id, miner, fee, output_root });
 		Ok(())

@@ -6,7 +6,7 @@ use crate::{
 	WeightInfo,
 };
 use cuckoo_primitives::{
-	traits::{Models, OnWeightChange, Pools, WeightedSets},
+	traits::{Models, OnWeightChange, Pools, WeightedSets, Work},
 	Balance, ModelId, Role, TaskId,
 };
 use frame_support::{
@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
 		Self::refresh_miner(owner)
 	}
 
-	/// Takes a miner's seat away. It does not join the draws again by this: a reward that follows does that, or it is offline.
+	/// Takes a miner's seat away. It does not join the draws again by this: the pay that follows does that, or it is offline.
 	pub(crate) fn leave_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
 		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
@@ -153,5 +153,11 @@ impl<T: Config> OnWeightChange<T::AccountId> for Pallet<T> {
 
 	fn weight_changed_weight() -> Weight {
 		T::WeightInfo::weigh(MAX_MODELS)
+	}
+}
+
+impl<T: Config> Work<T::AccountId> for Pallet<T> {
+	fn is_working(owner: &T::AccountId) -> bool {
+		Miners::<T>::contains_key(owner) || Demand::<T>::contains_key(owner)
 	}
 }

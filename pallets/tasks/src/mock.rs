@@ -4,7 +4,7 @@ use cuckoo_primitives::{
 };
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{fungible::InspectHold, Hooks, Randomness},
+	traits::{fungible::InspectHold, ConstU128, ConstU32, Hooks, Randomness},
 	weights::Weight,
 	PalletId,
 };
@@ -56,7 +56,7 @@ impl frame_system::Config for Test {
 impl pallet_balances::Config for Test {
 	type Balance = Balance;
 	type AccountStore = System;
-	type ExistentialDeposit = frame_support::traits::ConstU128<1>;
+	type ExistentialDeposit = ConstU128<1>;
 }
 
 impl pallet_sortition::Config for Test {
@@ -66,14 +66,13 @@ impl pallet_sortition::Config for Test {
 
 parameter_types! {
 	pub const PotId: PalletId = PalletId(*b"ck/stake");
-	pub const MinValidatorBond: Balance = 100_000 * CAI;
-	pub const MinCoordinatorBond: Balance = 2_000_000 * CAI;
-	pub const MinMinerBond: Balance = 20_000 * CAI;
 	pub const MinVote: Balance = CAI;
 	pub const RegistrationDeposit: Balance = 10 * CAI;
+	pub const SmallBond: Balance = 20_000 * CAI;
+	pub const LargeBond: Balance = 2_000_000 * CAI;
 	pub const MaxCommission: Perbill = Perbill::from_percent(50);
+	pub const Nothing: Perbill = Perbill::zero();
 	pub const EraLength: u32 = 1_000;
-	pub const BondingEras: u32 = 3;
 	pub const Deposit: Balance = 10 * CAI;
 	pub const LeastFee: Balance = CAI / 100;
 	pub const MaxWorkWindow: u32 = 100;
@@ -85,6 +84,10 @@ parameter_types! {
 	pub const RevealWindow: u32 = 5;
 	pub const ReceiptLife: u32 = 20;
 	pub static HookBudget: Weight = Weight::from_parts(1_000_000_000_000, u64::MAX);
+	// Nothing is minted, and a slash all burnt, unless a test says so.
+	pub static StakingPot: Balance = 0;
+	pub static StakingPerEra: Balance = 0;
+	pub static ProverShare: Perbill = Perbill::zero();
 	/// Whether the parent block had a VRF.
 	pub static Vrf: bool = true;
 }
@@ -94,15 +97,31 @@ impl pallet_stake::Config for Test {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type OnWeightChange = Tasks;
 	type WeightInfo = pallet_stake::weights::Estimate<Test>;
+	type Work = Tasks;
+	type Sessions = ();
 	type PotId = PotId;
-	type MinValidatorBond = MinValidatorBond;
-	type MinCoordinatorBond = MinCoordinatorBond;
-	type MinMinerBond = MinMinerBond;
 	type MinVote = MinVote;
 	type RegistrationDeposit = RegistrationDeposit;
+	type MaxValidators = ConstU32<3>;
+	type SessionMemory = ConstU32<3>;
+	type MinValidatorBond = LargeBond;
+	type MinCoordinatorBond = LargeBond;
+	type MinMinerBond = SmallBond;
 	type MaxCommission = MaxCommission;
+	type MaxCommissionStep = MaxCommission;
+	type CommissionNotice = ConstU32<1>;
 	type EraLength = EraLength;
-	type BondingEras = BondingEras;
+	type BondingEras = ConstU32<3>;
+	type StakingPot = StakingPot;
+	type StakingPerEra = StakingPerEra;
+	// Fees are neither burnt nor added to: a pool is worth what it was paid.
+	type BlockReward = ConstU128<0>;
+	type AuthorFees = Nothing;
+	type MiningPot = ConstU128<0>;
+	type MiningBonus = Nothing;
+	type FeeBurn = Nothing;
+	type ProverShare = ProverShare;
+	type JailEras = ConstU32<1>;
 }
 
 impl pallet_models::Config for Test {
@@ -166,20 +185,25 @@ pub fn try_state() {
 	Tasks::do_try_state().unwrap();
 }
 
+/// A chain on which these accounts have something.
+pub fn chain(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+	let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+	pallet_balances::GenesisConfig::<Test> { balances, ..Default::default() }
+		.assimilate_storage(&mut storage)
+		.unwrap();
+	storage.into()
+}
+
 /// Runs a test on a chain with model 0, whose stakers are rich, and checks every `try_state` after it.
 pub fn run(test: impl FnOnce()) {
 	HookBudget::set(Weight::from_parts(1_000_000_000_000, u64::MAX));
 	Vrf::set(true);
-	let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+	StakingPot::set(0);
+	StakingPerEra::set(0);
+	ProverShare::set(Perbill::zero());
 	let owners = (1..=40).map(|n| (account(n), 5_000_000 * CAI));
 	let operators = (101..=140).map(|n| (account(n), PURSE));
-	pallet_balances::GenesisConfig::<Test> {
-		balances: owners.chain(operators).collect(),
-		..Default::default()
-	}
-	.assimilate_storage(&mut storage)
-	.unwrap();
-	sp_io::TestExternalities::from(storage).execute_with(|| {
+	chain(owners.chain(operators).collect()).execute_with(|| {
 		System::set_block_number(1);
 		model(WINDOW);
 		test();
@@ -209,21 +233,23 @@ pub fn model(window: u32) {
 }
 
 pub fn register(n: u8, role: Role, bond: Balance) {
+	register_pool(account(n), account(n + 100), role, Perbill::zero(), bond);
+}
+
+pub fn register_pool(
+	owner: AccountId32,
+	operator: AccountId32,
+	role: Role,
+	commission: Perbill,
+	bond: Balance,
+) {
 	let endpoint: &[u8] = if role == Role::Coordinator { b"http://c" } else { b"" };
 	let intro = pallet_stake::Intro {
 		name: b"x".to_vec().try_into().unwrap(),
 		endpoint: endpoint.to_vec().try_into().unwrap(),
 		..Default::default()
 	};
-	Stake::register(
-		RuntimeOrigin::signed(account(n)),
-		role,
-		account(n + 100),
-		intro,
-		Perbill::zero(),
-		bond,
-	)
-	.unwrap();
+	Stake::register(RuntimeOrigin::signed(owner), role, operator, intro, commission, bond).unwrap();
 }
 
 /// A coordinator with three million CAI.

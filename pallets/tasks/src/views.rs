@@ -1,14 +1,14 @@
 //! What the runtime API tells about tasks. For nodes, never for blocks.
 
 use crate::{
-	pallet::{Config, Pallet, Receipts, Seats, Tasks},
-	types::{Outcome, Phase},
+	pallet::{Config, Miners, Pallet, Receipts, Seats, Tasks},
+	types::{DrawSet, Outcome, Phase},
 };
 use alloc::{string::String, vec::Vec};
 use cuckoo_primitives::{
-	traits::Pools,
-	views::{Duty, Seat, TaskPhase, TaskView},
-	TaskId,
+	traits::{Pools, WeightedSets},
+	views::{Duty, Obstacle, Seat, TaskPhase, TaskView},
+	ModelId, Role, TaskId,
 };
 
 impl<T: Config> Pallet<T> {
@@ -86,5 +86,27 @@ impl<T: Config> Pallet<T> {
 			blocks: receipt.blocks,
 			output_root,
 		})
+	}
+
+	/// What keeps an operator with a weight from being drawn, or how likely it is to be.
+	pub fn obstacles(owner: &T::AccountId, role: Role) -> Vec<Obstacle> {
+		let in_draw = |set: DrawSet, model| {
+			let weight = T::Sets::weight(&set, owner)?;
+			Some(Obstacle::InDraw { model, weight, total: T::Sets::total(&set) })
+		};
+		match role {
+			Role::Validator => Vec::new(),
+			Role::Coordinator => Vec::from([in_draw(DrawSet::Coordinators, None)
+				.unwrap_or(Obstacle::NothingPosted)]),
+			Role::Miner => match Miners::<T>::get(owner) {
+				Some(miner) if !miner.online => Vec::from([Obstacle::Offline]),
+				None => Vec::from([Obstacle::Offline]),
+				Some(miner) if miner.used >= miner.slots => Vec::from([Obstacle::NoFreeSlot]),
+				Some(miner) => {
+					let draw = |model: &ModelId| in_draw(DrawSet::Miners(*model), Some(*model));
+					miner.models.iter().filter_map(draw).collect()
+				},
+			},
+		}
 	}
 }

@@ -1,6 +1,6 @@
 //! What a transaction costs.
 
-use crate::{Balance, Balances, Runtime, RuntimeEvent};
+use crate::{Balance, Balances, Runtime, RuntimeEvent, Stake};
 use frame_support::{parameter_types, traits::ConstU8};
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
 use sp_runtime::{traits::Bounded, FixedPointNumber, Perquintill};
@@ -20,8 +20,8 @@ parameter_types! {
 
 impl pallet_transaction_payment::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
-	// Fees are burnt.
-	type OnChargeTransaction = FungibleAdapter<Balances, ()>;
+	// A part is the author's, the rest is burnt.
+	type OnChargeTransaction = FungibleAdapter<Balances, Stake>;
 	type OperationalFeeMultiplier = ConstU8<5>;
 	type WeightToFee = frame_support::weights::ConstantMultiplier<Balance, WeightPrice>;
 	type LengthToFee = frame_support::weights::ConstantMultiplier<Balance, BytePrice>;

@@ -3,6 +3,7 @@
 mod consensus;
 mod fees;
 mod governance;
+pub mod parameters;
 mod system;
 mod work;
 

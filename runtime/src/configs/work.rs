@@ -1,44 +1,75 @@
 //! Stake, models and tasks: what the project is about.
 
+use super::{
+	consensus::{MaxValidators, SessionMemory},
+	parameters::stake as parameters,
+};
 use crate::{
-	AccountId, Balance, Balances, BlockNumber, Models, Runtime, RuntimeHoldReason, Sortition,
-	Stake, Tasks, CAI, DAYS, HOURS, MINUTES,
+	AccountId, Balance, Balances, BlockNumber, Historical, Models, Runtime, RuntimeHoldReason,
+	Session, Sortition, Stake, Tasks, CAI, DAYS, HOURS, MINUTES,
 };
 use frame_support::{
 	parameter_types,
+	traits::ValidatorRegistration,
 	weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
 	PalletId,
 };
 use pallet_tasks::DrawSet;
 use sp_runtime::Perbill;
+use sp_staking::{offence::OffenceSeverity, SessionIndex};
 
 parameter_types! {
 	pub const PotId: PalletId = PalletId(*b"ck/stake");
-	pub const MinValidatorBond: Balance = 100_000 * CAI;
-	pub const MinCoordinatorBond: Balance = 2_000_000 * CAI;
-	pub const MinMinerBond: Balance = 20_000 * CAI;
 	pub const MinVote: Balance = CAI;
 	pub const RegistrationDeposit: Balance = 10 * CAI;
-	pub const MaxCommission: Perbill = Perbill::from_percent(50);
-	pub const EraLength: BlockNumber = 6 * HOURS;
-	/// Seven days: longer than a task, its challenge and its courts together.
-	pub const BondingEras: u32 = 28;
+}
+
+/// What elections and offences need of the sessions.
+pub struct Sessions;
+
+impl pallet_stake::Sessions<AccountId> for Sessions {
+	fn has_keys(owner: &AccountId) -> bool {
+		Session::is_registered(owner)
+	}
+
+	fn disable(owner: &AccountId, fraction: Perbill) {
+		Session::report_offence(owner.clone(), OffenceSeverity(fraction));
+	}
+
+	fn forget_before(session: SessionIndex) {
+		Historical::prune_up_to(session);
+	}
 }
 
 impl pallet_stake::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type OnWeightChange = Tasks;
+	type Work = Tasks;
+	type Sessions = Sessions;
 	type WeightInfo = pallet_stake::weights::Estimate<Runtime>;
 	type PotId = PotId;
-	type MinValidatorBond = MinValidatorBond;
-	type MinCoordinatorBond = MinCoordinatorBond;
-	type MinMinerBond = MinMinerBond;
 	type MinVote = MinVote;
 	type RegistrationDeposit = RegistrationDeposit;
-	type MaxCommission = MaxCommission;
-	type EraLength = EraLength;
-	type BondingEras = BondingEras;
+	type MaxValidators = MaxValidators;
+	type SessionMemory = SessionMemory;
+	type MinValidatorBond = parameters::MinValidatorBond;
+	type MinCoordinatorBond = parameters::MinCoordinatorBond;
+	type MinMinerBond = parameters::MinMinerBond;
+	type MaxCommission = parameters::MaxCommission;
+	type MaxCommissionStep = parameters::MaxCommissionStep;
+	type CommissionNotice = parameters::CommissionNotice;
+	type EraLength = parameters::EraLength;
+	type BondingEras = parameters::BondingEras;
+	type StakingPot = parameters::StakingPot;
+	type StakingPerEra = parameters::StakingPerEra;
+	type BlockReward = parameters::BlockReward;
+	type AuthorFees = parameters::AuthorFees;
+	type MiningPot = parameters::MiningPot;
+	type MiningBonus = parameters::MiningBonus;
+	type FeeBurn = parameters::FeeBurn;
+	type ProverShare = parameters::ProverShare;
+	type JailEras = parameters::JailEras;
 }
 
 impl pallet_sortition::Config for Runtime {

@@ -2,10 +2,6 @@ use crate::mock::*;
 use cuckoo_primitives::{traits::Pools as _, CAI};
 use frame_support::{assert_ok, traits::fungible::Inspect};
 
-fn worth(n: u8) -> u128 {
-	Stake::position(account(n)).iter().map(|position| position.worth).sum()
-}
-
 #[test]
 fn a_reward_reaches_voters_by_their_shares_after_the_commission() {
 	run(|| {
