@@ -239,7 +239,7 @@ impl<T: Config> OnOffenceHandler<T::AccountId, (T::AccountId, ()), Weight> for P
 			Self::punish(owner, *fraction, era, &details.reporters);
 			T::Sessions::disable(owner, *fraction);
 			weight = weight
-				.saturating_add(T::WeightInfo::slash(Self::bonding_eras()))
+				.saturating_add(T::WeightInfo::slash(Self::bonding_eras().saturating_add(1)))
 				.saturating_add(T::OnWeightChange::weight_changed_weight());
 		}
 		weight

@@ -1,56 +1,10 @@
 //! What an operation costs in storage reads, storage writes and time, by the size of the set.
 
+use super::counter::{count, Count};
 use crate::{mock::*, WeightedSets};
 use codec::Encode;
 use sp_crypto_hashing::blake2_256;
-use std::{
-	sync::{
-		atomic::{AtomicU32, Ordering},
-		Arc,
-	},
-	time::Instant,
-};
-use tracing::{
-	field::{Field, Visit},
-	span, Event, Metadata, Subscriber,
-};
-
-/// Counts what the state machine traces: each storage read and write is an event there.
-#[derive(Clone, Default)]
-struct Counter(Arc<(AtomicU32, AtomicU32)>);
-
-impl Visit for Counter {
-	fn record_str(&mut self, field: &Field, value: &str) {
-		if field.name() == "method" {
-			match value {
-				"Get" | "Exists" => self.0 .0.fetch_add(1, Ordering::Relaxed),
-				"Put" => self.0 .1.fetch_add(1, Ordering::Relaxed),
-				_ => 0,
-			};
-		}
-	}
-
-	fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
-
-impl Subscriber for Counter {
-	fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-		metadata.target() == "state"
-	}
-
-	fn event(&self, event: &Event<'_>) {
-		event.record(&mut self.clone());
-	}
-
-	fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-		span::Id::from_u64(1)
-	}
-
-	fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-	fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-	fn enter(&self, _: &span::Id) {}
-	fn exit(&self, _: &span::Id) {}
-}
+use std::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
 struct Cost {
@@ -68,13 +22,8 @@ fn cost(members: u32, operation: impl Fn(u32)) -> Cost {
 	let member = |i: u32| {
 		u32::from_be_bytes(("pick", i).using_encoded(blake2_256)[..4].try_into().unwrap()) % members
 	};
-	let (mut reads, mut writes) = (0, 0);
-	for i in 0..REPEATS {
-		let counter = Counter::default();
-		tracing::subscriber::with_default(counter.clone(), || operation(member(i)));
-		reads = reads.max(counter.0 .0.load(Ordering::Relaxed));
-		writes = writes.max(counter.0 .1.load(Ordering::Relaxed));
-	}
+	let counts = (0..REPEATS).map(|i| count(|| operation(member(i))));
+	let Count { reads, writes } = counts.fold(Count::default(), Count::worst);
 	let round = |_| {
 		let start = Instant::now();
 		(0..REPEATS).for_each(|i| operation(member(i)));

@@ -1,4 +1,5 @@
 mod against_a_list;
 mod chi_square;
 mod cost;
+mod counter;
 mod errors;

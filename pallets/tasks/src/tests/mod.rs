@@ -1,3 +1,7 @@
+mod cost;
+// The sortition pallet's own: a crate for one file of tests would be more to carry.
+#[path = "../../../sortition/src/tests/counter.rs"]
+mod counter;
 mod deadlines;
 mod drawing;
 mod posting;
