@@ -17,17 +17,18 @@ say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '\033[1;31merror:\033[0m %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Builds everything that the scripts start. Cargo shows its own progress on a terminal; elsewhere a line a minute. Silent if nothing is to be done.
+# build [OPTION...]: builds everything that the scripts start, or what cargo's options say. Cargo shows its own progress on a terminal; elsewhere a line a
+# minute. Silent if nothing is to be done.
 build() {
 	local here=$PWD
 	cd "$ROOT"
 	if [ -t 2 ]; then
-		cargo build --locked --workspace
+		cargo build --locked --workspace "$@"
 		cd "$here"
 		return
 	fi
 	local log=$CACHE/build.log
-	cargo build --locked --workspace >"$log" 2>&1 &
+	cargo build --locked --workspace "$@" >"$log" 2>&1 &
 	local cargo=$! began=$SECONDS said=0 now
 	while kill -0 "$cargo" 2>/dev/null; do
 		sleep 1

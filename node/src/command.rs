@@ -49,6 +49,9 @@ pub fn run() -> sc_cli::Result<()> {
 	let cli = Cli::from_args();
 	match &cli.subcommand {
 		Some(Subcommand::Key(cmd)) => cmd.run(&cli),
+		Some(Subcommand::Validator(cmd)) => {
+			cmd.clone().run().map_err(|error| sc_cli::Error::Application(error.into()))
+		},
 		Some(Subcommand::ExportChainSpec(cmd)) => {
 			let spec = cli.load_spec(&cmd.chain)?;
 			cmd.run(spec)
@@ -101,6 +104,17 @@ pub fn run() -> sc_cli::Result<()> {
 		Some(Subcommand::ChainInfo(cmd)) => {
 			let runner = cli.create_runner(cmd)?;
 			runner.sync_run(|config| cmd.run::<cuckoo_runtime::opaque::Block>(&config))
+		},
+		#[cfg(feature = "runtime-benchmarks")]
+		Some(Subcommand::Benchmark(crate::cli::Benchmark::Pallet(cmd))) => {
+			use sp_runtime::traits::HashingFor;
+			let runner = cli.create_runner(cmd)?;
+			// Nothing is read of a database: the state is the chain's first, in memory.
+			runner.sync_run(|config| {
+				cmd.run_with_spec::<HashingFor<cuckoo_runtime::opaque::Block>, ()>(Some(
+					config.chain_spec,
+				))
+			})
 		},
 		None => {
 			let runner = cli.create_runner(&cli.run)?;

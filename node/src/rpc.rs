@@ -2,7 +2,10 @@
 
 use crate::service::{Backend, Client, SelectChain};
 use cuckoo_primitives::{
-	views::{ModelView, ModelsApi, Obstacle, OperatorView, PositionView, Seat, StakeApi, TaskView, TasksApi},
+	views::{
+		ModelView, ModelsApi, Obstacle, OperatorView, PositionView, Seat, StakeApi, TaskView,
+		TasksApi,
+	},
 	ModelId, Role, TaskId,
 };
 use cuckoo_rpc::{CuckooApiServer, SeatsUpdate};

@@ -1,6 +1,6 @@
 //! The node's parts put together: BABE makes blocks, GRANDPA makes them final.
 
-use crate::rpc;
+use crate::{equivocation::Reporter, rpc};
 use cuckoo_runtime::{apis::RuntimeApi, opaque::Block, Hash};
 use futures::FutureExt;
 use sc_client_api::{Backend as _, BlockBackend};
@@ -24,12 +24,14 @@ pub type Backend = sc_service::TFullBackend<Block>;
 pub type SelectChain = sc_consensus::LongestChain<Backend, Block>;
 type Pool = sc_transaction_pool::TransactionPoolHandle<Block, Client>;
 type FinalityImport = GrandpaBlockImport<Backend, Block, Client, SelectChain>;
-type BlockImport = sc_consensus_babe::BabeBlockImport<
-	Block,
-	Client,
-	FinalityImport,
-	BabeCreateInherentDataProviders<Block>,
-	SelectChain,
+type BlockImport = Reporter<
+	sc_consensus_babe::BabeBlockImport<
+		Block,
+		Client,
+		FinalityImport,
+		BabeCreateInherentDataProviders<Block>,
+		SelectChain,
+	>,
 >;
 
 /// How many blocks may lie between stored proofs of finality.
@@ -100,6 +102,7 @@ pub fn partial(config: &Configuration) -> Result<Parts, ServiceError> {
 	)?;
 	let babe_config = sc_consensus_babe::configuration(&*client)?;
 	let slot_duration = babe_config.slot_duration();
+	let reports = OffchainTransactionPoolFactory::new(Arc::clone(&transaction_pool));
 	let (block_import, babe_link) = sc_consensus_babe::block_import(
 		babe_config,
 		finality_import.clone(),
@@ -114,8 +117,9 @@ pub fn partial(config: &Configuration) -> Result<Parts, ServiceError> {
 			Ok((slot, timestamp))
 		}) as BabeCreateInherentDataProviders<Block>,
 		select_chain.clone(),
-		OffchainTransactionPoolFactory::new(Arc::clone(&transaction_pool)),
+		reports.clone(),
 	)?;
+	let block_import = Reporter::new(block_import, client.clone(), reports);
 	let (import_queue, babe_worker) =
 		sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
 			link: babe_link.clone(),

@@ -162,6 +162,20 @@ mod runtime {
 	pub type Parameters = pallet_parameters;
 }
 
+/// What `cuckoo-node benchmark pallet` can measure: makes `list_benchmarks!` and `add_benchmarks!`, for [`apis`].
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarks {
+	frame_benchmarking::define_benchmarks!(
+		[frame_system, SystemBench::<Runtime>]
+		[pallet_balances, Balances]
+		[pallet_stake, Stake]
+		[pallet_models, Models]
+		[pallet_tasks, Tasks]
+	);
+
+	impl frame_system_benchmarking::Config for super::Runtime {}
+}
+
 /// Checks every pallet's `try_state`: for tests that run blocks of the real runtime.
 #[cfg(feature = "std")]
 pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {

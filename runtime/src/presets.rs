@@ -1,8 +1,8 @@
 //! What the chains `dev` and `local` start with: well-known keys with funds, and their validators.
 
 use crate::{
-	configs::BABE_GENESIS_EPOCH_CONFIG, AccountId, BabeConfig, Balance, BalancesConfig,
-	Role, RuntimeGenesisConfig, SessionConfig, SessionKeys, Stake, StakeConfig, SudoConfig, CAI,
+	configs::BABE_GENESIS_EPOCH_CONFIG, AccountId, BabeConfig, Balance, BalancesConfig, Role,
+	RuntimeGenesisConfig, SessionConfig, SessionKeys, Stake, StakeConfig, SudoConfig, CAI,
 };
 use alloc::{string::ToString, vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -34,8 +34,7 @@ const KEYS: [(Sr25519Keyring, Ed25519Keyring); 3] = [
 fn genesis(validators: usize) -> Value {
 	let accounts = || VALIDATORS.map(AccountId::new).into_iter().take(validators);
 	let keys = accounts().zip(KEYS).map(|(account, (babe, grandpa))| {
-		let keys =
-			SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
+		let keys = SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
 		(account.clone(), account, keys)
 	});
 	let pools = accounts().map(|a| (a.clone(), a, Role::Validator, VALIDATOR_BOND));

@@ -1,8 +1,6 @@
 //! The presets make a chain that can start.
 
-use cuckoo_runtime::{
-	presets, AccountId, Balances, RuntimeGenesisConfig, Session, Stake, CAI,
-};
+use cuckoo_runtime::{presets, AccountId, Balances, RuntimeGenesisConfig, Session, Stake, CAI};
 use frame_support::traits::{fungible::Inspect, BuildGenesisConfig};
 use serde_json::Value;
 use sp_core::{sr25519, Pair};

@@ -81,3 +81,25 @@ fn every_argument_is_explained_in_its_calls_docs() {
 	}
 	assert!(unexplained.is_empty(), "not explained: {unexplained:?}");
 }
+
+/// Parameters are shown by `parameters.setParameter` as variants of an enumeration.
+#[test]
+fn every_parameter_has_its_unit_and_its_bounds_in_its_docs() {
+	let metadata = metadata();
+	let mut seen = 0;
+	for ty in &metadata.types.types {
+		let path = &ty.ty.path.segments;
+		if !path.contains(&"dynamic_params".into()) || path.last() != Some(&"Parameters".into()) {
+			continue;
+		}
+		let TypeDef::<PortableForm>::Variant(variants) = &ty.ty.type_def else { continue };
+		for variant in &variants.variants {
+			let docs = variant.docs.join(" ");
+			let unit = ["In planck", "In eras", "In blocks", "A part of"];
+			assert!(unit.iter().any(|unit| docs.contains(unit)), "{}: {docs}", variant.name);
+			assert!(docs.contains("from ") || docs.contains("up to "), "{}: {docs}", variant.name);
+			seen += 1;
+		}
+	}
+	assert!(seen >= 17, "{seen} parameters found");
+}

@@ -22,9 +22,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 CAI = 10**18
 PASSWORD = "development only"
-# twox128("System") ++ twox128("Account")
-SYSTEM_ACCOUNT = "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# The primes of XXH64.
+PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
 
 _ports = set()
 _ports_lock = threading.Lock()
@@ -62,6 +62,36 @@ def public_key(account):
     for character in account:
         number = number * 58 + BASE58.index(character)
     return number.to_bytes(35, "big")[1:33]
+
+
+def xxh64(data, seed):
+    """XXH64 of fewer than 32 bytes, as names are."""
+    mask = 2**64 - 1
+
+    def turn(number, bits):
+        return (number << bits | number >> (64 - bits)) & mask
+
+    whole = len(data) // 8 * 8
+    half = whole + (len(data) - whole) // 4 * 4
+    state = seed + PRIMES[4] + len(data) & mask
+    for start in range(0, whole, 8):
+        lane = turn(int.from_bytes(data[start : start + 8], "little") * PRIMES[1] & mask, 31)
+        state = turn(state ^ lane * PRIMES[0] & mask, 27) * PRIMES[0] + PRIMES[3] & mask
+    if half > whole:
+        lane = int.from_bytes(data[whole:half], "little") * PRIMES[0] & mask
+        state = turn(state ^ lane, 23) * PRIMES[1] + PRIMES[2] & mask
+    for byte in data[half:]:
+        state = turn(state ^ byte * PRIMES[4] & mask, 11) * PRIMES[0] & mask
+    state = (state ^ state >> 33) * PRIMES[1] & mask
+    state = (state ^ state >> 29) * PRIMES[2] & mask
+    return state ^ state >> 32
+
+
+def storage_key(pallet, item, key=None):
+    """Where the chain keeps an item, or in a map hashed with BLAKE2 the entry of this key."""
+    names = b"".join(xxh64(name.encode(), seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
+    entry = hashlib.blake2b(key, digest_size=16).digest() + key if key is not None else b""
+    return "0x" + (names + entry).hex()
 
 
 def http(url, body=None, headers=None, timeout=30, method=None, raw=None):
@@ -194,6 +224,7 @@ class Network:
         self.ports = {}
         self.lock = threading.Lock()
         self.rpc_port = None
+        self.validators = []
         self.password = self.folder / "password"
         self.password.write_text(PASSWORD + "\n")
         self.password.chmod(0o600)
@@ -207,7 +238,7 @@ class Network:
     def stop(self, how=signal.SIGTERM):
         """Stops everything, the node last, so that the others can still say goodbye to the chain; returns the exit codes."""
         node = self.processes.pop("node", None)
-        others, self.processes = self.processes, {}
+        others, self.processes, self.validators = self.processes, {}, []
         with ThreadPoolExecutor() as pool:
             stopping = {name: pool.submit(process.stop, how) for name, process in others.items()}
         codes = {name: code.result() for name, code in stopping.items()}
@@ -254,6 +285,32 @@ class Network:
         wait_for("the node's first block", lambda: node.alive() and self.best_block() > 0, 120)
         return node
 
+    def start_validator(self, name, *role):
+        """Starts a node of the chain `local`, connected to those that run already. The first one is the one that is asked."""
+        key = self.folder / f"{name}.key"
+        made = self.run("cuckoo-node", "key", "generate-node-key", "--file", key)
+        rpc, port = free_port(0), free_port(0)
+        known = [part for node in self.validators for part in ("--bootnodes", node.address)]
+        node = self.start(
+            name,
+            "cuckoo-node",
+            "--chain", "local",
+            *role,
+            "--base-path", self.folder / name,
+            "--node-key-file", key,
+            "--listen-addr", f"/ip4/127.0.0.1/tcp/{port}",
+            "--rpc-port", rpc,
+            "--no-prometheus",
+            "--no-mdns",
+            "--no-telemetry",
+            *known,
+        )  # fmt: skip
+        node.rpc_port = rpc
+        node.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{made.stderr.split()[-1]}"
+        self.validators.append(node)
+        self.rpc_port = self.rpc_port or rpc
+        return node
+
     @property
     def node_url(self):
         return f"ws://127.0.0.1:{self.rpc_port}"
@@ -274,12 +331,13 @@ class Network:
         secret.unlink()
 
     def register(self, role, owner, operator, bond, name, endpoint=None, commission="10", **how):
-        """Bonds and registers; `role` is the program that the operator will run."""
+        """Bonds and registers; `role` is the program that the operator will run, or `validator`."""
         owner_file, _ = self.key(owner)
         _, account = self.key(operator)
         extra = ["--endpoint", endpoint] if endpoint else []
+        program = ("cuckoo-node", "validator") if role == "validator" else (role,)
         return self.run(
-            role, "register",
+            *program, "register",
             "--node-url", self.node_url,
             "--owner-key-file", owner_file,
             "--owner-password-file", self.password,
@@ -287,6 +345,18 @@ class Network:
             "--bond", bond,
             "--commission", commission,
             "--name", name,
+            *extra,
+            **how,
+        )  # fmt: skip
+
+    def set_keys(self, operator, node, *extra, **how):
+        """Makes session keys in this node and registers them for the operator."""
+        file, _ = self.key(operator)
+        return self.run(
+            "cuckoo-node", "validator", "set-keys",
+            "--node-url", f"ws://127.0.0.1:{node.rpc_port}",
+            "--key-file", file,
+            "--password-file", self.password,
             *extra,
             **how,
         )  # fmt: skip
@@ -362,9 +432,10 @@ class Network:
 
     # --- the chain
 
-    def rpc(self, method, *params):
+    def rpc(self, method, *params, node=None):
+        """What the chain's node answers, or this validator's."""
         _, _, answer = http(
-            f"http://127.0.0.1:{self.rpc_port}",
+            f"http://127.0.0.1:{node.rpc_port if node else self.rpc_port}",
             {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)},
         )
         if "error" in answer:
@@ -374,8 +445,9 @@ class Network:
     def best_block(self):
         return int(self.rpc("chain_getHeader")["number"], 16)
 
-    def finalized_block(self):
-        return int(self.rpc("chain_getHeader", self.rpc("chain_getFinalizedHead"))["number"], 16)
+    def finalized_block(self, node=None):
+        head = self.rpc("chain_getFinalizedHead", node=node)
+        return int(self.rpc("chain_getHeader", head, node=node)["number"], 16)
 
     def wait_blocks(self, count):
         target = self.best_block() + count
@@ -384,8 +456,12 @@ class Network:
     def task(self, task):
         return self.rpc("cuckoo_task", task)
 
-    def operator(self, account):
-        return self.rpc("cuckoo_operator", account)
+    def operator(self, account, at=None):
+        return self.rpc("cuckoo_operator", account, at)
+
+    def obstacles(self, account):
+        """The names of what keeps an operator from earning."""
+        return [obstacle["obstacle"] for obstacle in self.rpc("cuckoo_obstacles", account)]
 
     def tasks(self, owner):
         """The tasks that the coordinator of this owner has posted."""
@@ -398,11 +474,14 @@ class Network:
     def block_hash(self, number):
         return self.rpc("chain_getBlockHash", number)
 
+    def storage(self, pallet, item, key=None, at=None):
+        """The bytes of an item of the chain's storage, as of a block's hash; none if it is empty."""
+        stored = self.rpc("state_getStorage", storage_key(pallet, item, key), at)
+        return None if stored is None else bytes.fromhex(stored[2:])
+
     def balance(self, account, at=None):
         """What an account has free and what is held of it, in planck, as of a block's hash."""
-        who = public_key(account)
-        key = SYSTEM_ACCOUNT + hashlib.blake2b(who, digest_size=16).hexdigest() + who.hex()
-        stored = bytes.fromhex((self.rpc("state_getStorage", key, at) or "0x" + "00" * 80)[2:])
+        stored = self.storage("System", "Account", public_key(account), at) or bytes(80)
         # Nonce and three counters of four bytes come first.
         free, held = (int.from_bytes(stored[start : start + 16], "little") for start in (16, 32))
         return {"free": free, "held": held}

@@ -81,6 +81,27 @@ pub fn register(
 	call("Stake", "register", arguments)
 }
 
+/// Takes the signer's pool out for good.
+pub fn unregister() -> Call {
+	call("Stake", "unregister", [])
+}
+
+/// Sets the keys that a validator signs blocks and finality votes with. `proof` is their signatures of the signer's account, as `author_rotateKeysWithOwner`
+/// makes them.
+pub fn set_keys(
+	babe: impl AsRef<[u8]>,
+	grandpa: impl AsRef<[u8]>,
+	proof: impl AsRef<[u8]>,
+) -> Call {
+	let keys = Value::named_composite([("babe", bytes(babe)), ("grandpa", bytes(grandpa))]);
+	call("Session", "set_keys", [("keys", keys), ("proof", bytes(proof))])
+}
+
+/// Takes a validator's session keys away.
+pub fn purge_keys() -> Call {
+	call("Session", "purge_keys", [])
+}
+
 /// Registers a model.
 pub fn register_model(
 	name: &str,
@@ -175,6 +196,9 @@ mod tests {
 				register(Role::Miner, &who, &intro, 0, 1),
 				"Stake.register(role, operator, intro, commission, bond)",
 			),
+			(unregister(), "Stake.unregister()"),
+			(set_keys([1u8; 32], [2u8; 32], [3u8; 128]), "Session.set_keys(keys, proof)"),
+			(purge_keys(), "Session.purge_keys()"),
 			(
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
 				"Models.register(name, kind, manifest, min_fee, work_window)",
@@ -204,6 +228,12 @@ mod tests {
 		assert_eq!(
 			commit(&[promise]).call_data(),
 			&Composite::named([("commitments", Value::unnamed_composite([value]))]),
+		);
+		let keys =
+			Value::named_composite([("babe", bytes([1u8; 32])), ("grandpa", bytes([2u8; 32]))]);
+		assert_eq!(
+			set_keys([1u8; 32], [2u8; 32], [3u8; 128]).call_data(),
+			&Composite::named([("keys", keys), ("proof", bytes([3u8; 128]))]),
 		);
 	}
 }

@@ -1,4 +1,4 @@
-//! The command line that coordinator and miner share.
+//! The command line that coordinator, miner and validators share.
 //!
 //! Secrets come from files, standard input or a prompt, never from arguments: those are in the process list and the shell's history.
 
@@ -157,7 +157,7 @@ pub struct RegisterArgs {
 	/// The account that does the work; best not the owner's own.
 	#[arg(long, value_name = "ACCOUNT")]
 	pub operator: AccountId32,
-	/// The bond, in CAI: more than 20000 for a miner, more than 2000000 for a coordinator.
+	/// The bond, in CAI: more than 20000 for a miner, more than 100000 for a validator, more than 2000000 for a coordinator.
 	#[arg(long, value_name = "CAI", value_parser = parse_cai)]
 	pub bond: Balance,
 	/// The owner's share of what the pool's voters earn, in percent.
@@ -218,6 +218,31 @@ impl RegisterArgs {
 			included.block,
 			format_cai(self.bond),
 		);
+		Ok(())
+	}
+}
+
+/// Leave for good: the operator has no role any more, and the owner's stake starts its waiting time. Voters can take theirs back at any time.
+#[derive(Args, Clone, Debug)]
+pub struct UnregisterArgs {
+	/// Which node to send it to.
+	#[command(flatten)]
+	pub node: NodeArgs,
+	/// The owner's key, encrypted.
+	#[arg(long, value_name = "FILE")]
+	pub owner_key_file: PathBuf,
+	/// A file whose first line is the password of the owner's key. Without it the password is asked for.
+	#[arg(long, value_name = "FILE")]
+	pub owner_password_file: Option<PathBuf>,
+}
+
+impl UnregisterArgs {
+	/// Unregisters the pool and prints the block that did it.
+	pub async fn run(self) -> anyhow::Result<()> {
+		let owner = open(&self.owner_key_file, self.owner_password_file.as_deref())?;
+		let signer = Signer::start(self.node.connect().await?, owner).await?;
+		let included = signer.submit(calls::unregister()).await?;
+		println!("pool of owner {} unregistered in block {}", signer.account(), included.block);
 		Ok(())
 	}
 }
@@ -351,6 +376,7 @@ mod tests {
 	fn the_command_line_is_sound() {
 		KeyCommand::augment_subcommands(Command::new("key")).debug_assert();
 		RegisterArgs::augment_args(Command::new("register")).debug_assert();
+		UnregisterArgs::augment_args(Command::new("unregister")).debug_assert();
 	}
 
 	#[test]

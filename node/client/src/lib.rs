@@ -5,7 +5,7 @@
 //! * [`calls`] and [`events`]: the chain's calls with types, and what came of them;
 //! * [`request`]: the signed HTTP requests between miner and coordinator;
 //! * [`keystore`]: operator keys in encrypted files, in the format of polkadot.js;
-//! * [`cli`]: the command line that coordinator and miner share.
+//! * [`cli`]: the command line that coordinator, miner and validators share.
 //!
 //! What a program knows of the chain comes from the chain's metadata at run time: an upgraded runtime needs no new program as long as
 //! the names in [`calls`] and [`events`] stay.

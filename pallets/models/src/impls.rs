@@ -108,4 +108,9 @@ impl<T: Config> traits::Models for Pallet<T> {
 			active: model.status == ModelStatus::Active,
 		})
 	}
+
+	#[cfg(feature = "runtime-benchmarks")]
+	fn benchmark_model() -> ModelId {
+		crate::benchmarking::model::<T>()
+	}
 }

@@ -9,6 +9,8 @@ pub use pallet::*;
 pub use types::{Model, ModelStatus};
 pub use weights::WeightInfo;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod impls;
 #[cfg(test)]
 mod mock;

@@ -59,6 +59,12 @@ impl pallet_models::Config for Test {
 pub const RICH: u64 = 1;
 pub const POOR: u64 = 2;
 
+/// A chain on which nobody has anything.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	frame_system::GenesisConfig::<Test>::default().build_storage().unwrap().into()
+}
+
 /// Runs a test on a chain with one rich and one poor account and checks `try_state` after it.
 pub fn run(test: impl FnOnce()) {
 	let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();

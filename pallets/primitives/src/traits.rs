@@ -33,6 +33,9 @@ pub trait Pools<AccountId> {
 	fn freeze(owner: &AccountId);
 	/// Undoes one [`Pools::freeze`].
 	fn release(owner: &AccountId);
+	/// Registers a pool with plenty of stake and everything that its next settlement can have to do. Both accounts get plenty of CAI.
+	#[cfg(feature = "runtime-benchmarks")]
+	fn benchmark_pool(owner: &AccountId, operator: &AccountId, role: Role) -> DispatchResult;
 }
 
 /// Work that an operator has taken on, as the pools see it.
@@ -77,6 +80,9 @@ pub struct Terms {
 pub trait Models {
 	/// A model's terms, if there is such a model.
 	fn terms(model: ModelId) -> Option<Terms>;
+	/// Registers a model with the least fee and the longest work window, and returns its number.
+	#[cfg(feature = "runtime-benchmarks")]
+	fn benchmark_model() -> ModelId;
 }
 
 /// Sets whose members are drawn with a chance in proportion to their weight.

@@ -201,6 +201,8 @@ pub struct Slash {
 	/// What the pool, and what had left it since that era, lost, in planck.
 	#[serde(with = "planck")]
 	pub amount: Balance,
+	/// What part of them that was, in parts per billion.
+	pub part: u32,
 }
 
 /// Something that keeps an operator from earning, or, at the end of a list, how likely it is to be drawn.

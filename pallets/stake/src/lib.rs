@@ -10,6 +10,8 @@ pub use types::{Bucket, Claim, Era, Intro, Issued, Pool, Raise};
 pub use validators::{OwnerOf, Sessions};
 pub use weights::WeightInfo;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 mod pools;
@@ -48,6 +50,9 @@ pub mod pallet {
 	pub const MAX_CLAIMS: u32 = 32;
 	/// The most slashes that are remembered of a pool. More than there are eras in which an equivocation can be judged, so that none is forgotten before that.
 	pub const MAX_SLASHES: u32 = 32;
+
+	/// How many eras back, the present one included, a slash reaches at most: the longest waiting time, and as long again for disputes that keep stake from leaving.
+	pub const MAX_LIABLE_ERAS: u32 = 64;
 
 	#[pallet::config]
 	pub trait Config:
@@ -185,8 +190,7 @@ pub mod pallet {
 
 	/// How many disputes are open in which a pool may be slashed, by owner.
 	#[pallet::storage]
-	pub type Disputes<T: Config> =
-		StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+	pub type Disputes<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
 
 	/// The last slashes of each pool, oldest first, by owner.
 	#[pallet::storage]
@@ -438,6 +442,8 @@ pub mod pallet {
 		StillWorking,
 		/// The validator has session keys: let its operator call `session.purgeKeys` first.
 		PurgeKeysFirst,
+		/// The pool's shares are so few and dear that rounding would take more than a millionth of what leaves: take all of it out, or what whole shares are worth.
+		RoundingTooLarge,
 		/// A dispute is open in which the pool may be slashed: nothing can be withdrawn until it is over.
 		Disputed,
 		/// What left the pool in this era was slashed to nothing: take the rest out in the next era.
@@ -448,7 +454,8 @@ pub mod pallet {
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
 			let turned = Self::turn_era(now.saturated_into());
-			let turning = if turned { T::WeightInfo::turn_era() } else { T::WeightInfo::same_era() };
+			let turning =
+				if turned { T::WeightInfo::turn_era() } else { T::WeightInfo::same_era() };
 			turning.saturating_add(T::WeightInfo::on_finalize())
 		}
 

@@ -189,6 +189,17 @@ pub fn run(test: impl FnOnce()) {
 	});
 }
 
+/// A chain on which everything that can be minted or burnt is, and where the benchmarks' caller has no session keys.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	StakingPerEra::set(1_000 * CAI);
+	BlockReward::set(CAI);
+	MiningBonus::set(Perbill::from_percent(10));
+	FeeBurn::set(Perbill::from_percent(10));
+	Keyless::set(vec![frame_benchmarking::whitelisted_caller()]);
+	frame_system::GenesisConfig::<Test>::default().build_storage().unwrap().into()
+}
+
 /// Goes on block by block until an era has this number.
 pub fn run_to_era(era: u32) {
 	while pallet_stake::CurrentEra::<Test>::get().index < era {

@@ -51,4 +51,9 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 			*open = open.and_then(|open| open.checked_sub(1)).filter(|open| *open > 0)
 		});
 	}
+
+	#[cfg(feature = "runtime-benchmarks")]
+	fn benchmark_pool(owner: &T::AccountId, operator: &T::AccountId, role: Role) -> DispatchResult {
+		crate::benchmarking::unsettled_pool::<T>(owner, operator, role)
+	}
 }

@@ -202,7 +202,9 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_unjail(owner: T::AccountId) -> DispatchResult {
 		let mut pool = Self::settled_present(&owner)?;
 		match pool.status {
-			PoolStatus::Open | PoolStatus::Retired { .. } => return Err(Error::<T>::NotChilled.into()),
+			PoolStatus::Open | PoolStatus::Retired { .. } => {
+				return Err(Error::<T>::NotChilled.into())
+			},
 			PoolStatus::Jailed { until } => {
 				ensure!(CurrentEra::<T>::get().index >= until, Error::<T>::StillJailed)
 			},

@@ -10,7 +10,7 @@ use crate::{
 	},
 	types::{mul_div, Era, Pool, INDEX_ONE, LEAST_EARNING},
 };
-use cuckoo_primitives::{Balance, BlockNumber};
+use cuckoo_primitives::{Balance, BlockNumber, PoolStatus};
 use frame_support::{
 	defensive,
 	dispatch::DispatchResult,
@@ -67,6 +67,9 @@ impl<T: Config> Pallet<T> {
 
 	/// Burns CAI of the pot.
 	pub(crate) fn burn(amount: Balance) {
+		if amount == 0 {
+			return;
+		}
 		let pot = Self::pot_account();
 		let (exact, force) = (Precision::Exact, Fortitude::Force);
 		match T::Currency::burn_from(&pot, amount, Preservation::Expendable, exact, force) {
@@ -116,7 +119,8 @@ impl<T: Config> Pallet<T> {
 		let Some(index) = RewardIndex::<T>::get().checked_add(step) else { return 0 };
 		// What the step pays out, rounded up, is at most what the step was made from.
 		let exact = mul_div(step, all, INDEX_ONE).unwrap_or(0);
-		let rounded = exact.saturating_add(Balance::from(mul_div(exact, INDEX_ONE, all) < Some(step)));
+		let rounded =
+			exact.saturating_add(Balance::from(mul_div(exact, INDEX_ONE, all) < Some(step)));
 		let minted = Self::mint_staking(rounded);
 		if minted < rounded {
 			return 0;
@@ -147,19 +151,22 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Pays the author of the block that ends: its part of the fees, and the block reward.
+	/// Pays the author of the block that ends: its part of the fees, and the block reward. One that was caught cheating makes blocks until the session ends, for nothing.
 	pub(crate) fn pay_author() {
 		let fees = Fees::<T>::take();
 		match Author::<T>::take().and_then(|owner| Some((Self::settled(&owner)?, owner))) {
-			Some((mut pool, owner)) => {
+			Some((mut pool, owner)) if !matches!(pool.status, PoolStatus::Jailed { .. }) => {
 				let amount = fees.saturating_add(Self::mint_staking(T::BlockReward::get())); // parts of one issuance
 				if amount > 0 {
 					Self::share_out(&owner, &mut pool, amount);
 				}
 				Self::write_pool(&owner, pool);
 			},
-			None if fees > 0 => Self::burn(fees),
-			None => {},
+			Some((pool, owner)) => {
+				Self::burn(fees);
+				Self::write_pool(&owner, pool);
+			},
+			None => Self::burn(fees),
 		}
 	}
 }

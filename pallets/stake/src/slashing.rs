@@ -7,7 +7,7 @@
 use crate::{
 	pallet::{
 		Claims, Config, CurrentEra, Event, Pallet, SessionEras, SlashHistory, Unbonding,
-		MAX_SLASHES,
+		MAX_LIABLE_ERAS, MAX_SLASHES,
 	},
 	types::{mul_div, shares_covering, Bucket, Pool},
 	validators::Sessions,
@@ -46,6 +46,7 @@ impl<T: Config> Pallet<T> {
 		provers: &[T::AccountId],
 	) -> Balance {
 		let mut liable = Self::liable(owner, since);
+		let all = liable.worth_with(pool);
 		let own = Self::slash_owner(owner, pool, &mut liable, amount);
 		let voters = slash_voters(pool, &mut liable.buckets, amount.saturating_sub(own)); // own may round up
 		for (era, bucket) in &liable.buckets {
@@ -54,17 +55,18 @@ impl<T: Config> Pallet<T> {
 		let slashed = own.saturating_add(voters); // parts of one issuance
 		let proved = Self::reward_provers(slashed, provers);
 		Self::burn(slashed.saturating_sub(proved)); // a part of it
-		Self::remember_slash(owner, since, reason, slashed);
+		let part = Perbill::from_rational(slashed, all);
+		Self::remember_slash(owner, since, reason, slashed, part);
 		let owner = owner.clone();
 		let event = Event::Slashed { owner, reason, era: since, amount: slashed, own, proved };
 		Self::deposit_event(event);
 		slashed
 	}
 
-	/// What left a pool in an era or later and is not paid out yet.
+	/// What left a pool in an era or later and is not paid out yet. It may have waited long enough and still be there: a dispute keeps it.
 	fn liable(owner: &T::AccountId, since: EraIndex) -> Liable {
 		let now = CurrentEra::<T>::get().index;
-		let since = since.max(now.saturating_sub(Self::bonding_eras()));
+		let since = since.max(now.saturating_sub(MAX_LIABLE_ERAS.saturating_sub(1)));
 		let bucket = |era| Some((era, Unbonding::<T>::get(owner, era)?));
 		Liable { since, buckets: (since..=now).filter_map(bucket).collect() }
 	}
@@ -130,6 +132,7 @@ impl<T: Config> Pallet<T> {
 		era: EraIndex,
 		reason: SlashReason,
 		amount: Balance,
+		part: Perbill,
 	) {
 		let block = frame_system::Pallet::<T>::block_number().unique_saturated_into();
 		SlashHistory::<T>::mutate(owner, |history| {
@@ -137,10 +140,11 @@ impl<T: Config> Pallet<T> {
 			if reason == SlashReason::Equivocation {
 				if let Some(record) = history.iter_mut().find(same) {
 					record.amount = record.amount.saturating_add(amount); // parts of one issuance
+					record.part = add_parts(record.part, part.deconstruct());
 					return;
 				}
 			}
-			let record = Slash { era, block, reason, amount };
+			let record = Slash { era, block, reason, amount, part: part.deconstruct() };
 			if history.len() >= MAX_SLASHES as usize {
 				history.remove(0);
 			}
@@ -180,30 +184,48 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Slashes a validator for an equivocation, up to a fraction of what it had, and jails it. Reported again for the same era, only a larger fraction counts.
-	fn punish(
+	pub(crate) fn punish(
 		owner: &T::AccountId,
 		fraction: Perbill,
 		era: EraIndex,
 		reporters: &[T::AccountId],
 	) {
 		let Some(mut pool) = Self::settled(owner) else { return };
-		let buckets = Self::liable(owner, era).buckets;
-		let left = buckets.values().fold(pool.tokens, |all, b| all.saturating_add(b.tokens)); // one issuance
 		let reason = SlashReason::Equivocation;
-		let before = SlashHistory::<T>::get(owner);
-		let before = before.iter().find(|slash| slash.era == era && slash.reason == reason);
-		let before = before.map_or(0, |slash| slash.amount);
-		let all = fraction.mul_floor(left.saturating_add(before)); // parts of one issuance
-		let amount = all.saturating_sub(before); // nothing more to pay if the fraction is not larger
+		let history = SlashHistory::<T>::get(owner);
+		let before = history.iter().find(|slash| slash.era == era && slash.reason == reason);
+		let before = before.map_or(0, |slash| slash.part);
+		// Of what is left, as much as brings the whole to the larger fraction.
+		let more = fraction.deconstruct().saturating_sub(before); // nothing if it is not larger
+		let rest = Perbill::one().deconstruct().saturating_sub(before);
+		let left = Self::liable(owner, era).worth_with(&pool);
+		let amount = mul_div(left, more.into(), rest.into()).unwrap_or(0);
 		// Whoever makes a block may report in it: nobody gets a part of its own slash back that way.
-		let others: Vec<_> =
-			reporters.iter().filter(|who| *who != owner && **who != pool.operator).cloned().collect();
+		let others: Vec<_> = reporters
+			.iter()
+			.filter(|who| *who != owner && **who != pool.operator)
+			.cloned()
+			.collect();
 		if amount > 0 {
 			Self::slash_pool(owner, &mut pool, amount, era, reason, &others);
 		}
 		Self::jail(owner, &mut pool);
 		Self::write_pool(owner, pool);
 	}
+}
+
+impl Liable {
+	/// What it is worth together with the pool, in planck.
+	fn worth_with<AccountId>(&self, pool: &Pool<AccountId>) -> Balance {
+		let buckets = self.buckets.values();
+		buckets.fold(pool.tokens, |all, bucket| all.saturating_add(bucket.tokens)) // one issuance
+	}
+}
+
+/// What two slashes one after the other take together, in parts per billion: the second is a part of what the first left.
+fn add_parts(first: u32, second: u32) -> u32 {
+	let left = Perbill::one().deconstruct().saturating_sub(first);
+	first.saturating_add(Perbill::from_parts(second) * left) // at most one
 }
 
 /// Takes an amount from all shares of a pool and its buckets alike. Returns what was taken: up to a planck less for each of them.
@@ -216,7 +238,8 @@ fn slash_voters<AccountId>(
 	let all = buckets.values().fold(pool.tokens, |all, bucket| all.saturating_add(bucket.tokens));
 	let amount = amount.min(all);
 	let mut taken: Balance = 0;
-	let parts = core::iter::once(&mut pool.tokens).chain(buckets.values_mut().map(|b| &mut b.tokens));
+	let parts =
+		core::iter::once(&mut pool.tokens).chain(buckets.values_mut().map(|b| &mut b.tokens));
 	for tokens in parts {
 		let part = mul_div(amount, *tokens, all).unwrap_or(0);
 		*tokens = tokens.saturating_sub(part);
@@ -232,14 +255,17 @@ impl<T: Config> OnOffenceHandler<T::AccountId, (T::AccountId, ()), Weight> for P
 		session: SessionIndex,
 	) -> Weight {
 		let mut weight = T::DbWeight::get().reads(2);
-		// An offence of a session that nobody remembers is older than the waiting time: whoever could pay for it may be gone.
+		// An offence older than the waiting time is nobody's any more: whoever was in the pool then may be gone.
 		let Some(era) = Self::era_of_election(session) else { return weight };
+		if Self::payable_from(era) <= CurrentEra::<T>::get().index {
+			return weight;
+		}
 		for (details, fraction) in offenders.iter().zip(fractions) {
 			let owner = &details.offender.0;
 			Self::punish(owner, *fraction, era, &details.reporters);
 			T::Sessions::disable(owner, *fraction);
 			weight = weight
-				.saturating_add(T::WeightInfo::slash(Self::bonding_eras().saturating_add(1)))
+				.saturating_add(T::WeightInfo::slash(MAX_LIABLE_ERAS))
 				.saturating_add(T::OnWeightChange::weight_changed_weight());
 		}
 		weight

@@ -2,8 +2,8 @@
 
 use crate::{
 	pallet::{
-		Candidates, Claims, Config, Intros, Operators, Pallet, Pools, RewardIndex,
-		TotalWeight, Unbonding, Unsettled, Votes,
+		Candidates, Claims, Config, Intros, Operators, Pallet, Pools, RewardIndex, TotalWeight,
+		Unbonding, Unsettled, Votes,
 	},
 	types::Pool,
 };

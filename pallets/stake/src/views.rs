@@ -77,7 +77,9 @@ impl<T: Config> Pallet<T> {
 			.into_iter()
 			.skip(start as usize)
 			.take(limit.min(MAX_PAGE) as usize)
-			.filter_map(|(_, owner)| Some(Self::operator_view(owner.clone(), Self::up_to_date(&owner)?)))
+			.filter_map(|(_, owner)| {
+				Some(Self::operator_view(owner.clone(), Self::up_to_date(&owner)?))
+			})
 			.collect()
 	}
 

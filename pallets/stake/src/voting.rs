@@ -122,7 +122,10 @@ impl<T: Config> Pallet<T> {
 			ensure!(amount > 0, Error::<T>::VoteTooSmall);
 			shares_covering(amount, pool.tokens, pool.shares).ok_or(Error::<T>::Overflow)?.min(held)
 		};
-		let out = tokens_for(shares, pool.tokens, pool.shares).min(amount);
+		let redeemed = tokens_for(shares, pool.tokens, pool.shares);
+		let out = redeemed.min(amount);
+		let lost = redeemed.saturating_sub(out); // the smaller of both
+		ensure!(lost <= out / MAX_ROUNDING, Error::<T>::RoundingTooLarge);
 		let rest = held.checked_sub(shares).ok_or(Error::<T>::NotEnoughVotes)?;
 		pool.tokens = pool.tokens.checked_sub(out).ok_or(Error::<T>::Overflow)?;
 		pool.shares = pool.shares.checked_sub(shares).ok_or(Error::<T>::Overflow)?;

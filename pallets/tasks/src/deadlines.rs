@@ -29,16 +29,13 @@ impl<T: Config> Pallet<T> {
 			// blocks only, and takes away none that comes later in this one but of its own task.
 			let mut whole = true;
 			for key in Deadlines::<T>::iter_key_prefix(at) {
-				let (task, due) = key.parts();
+				let (_, due) = key.parts();
 				let cost = T::WeightInfo::next_deadline().saturating_add(Self::due_weight(due));
 				if meter.try_consume(cost).is_err() {
 					whole = false;
 					break;
 				}
-				if Deadlines::<T>::take(at, key).is_some() {
-					// Every task has its deadlines and its place (try_state): nothing here can fail.
-					let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
-				}
+				Self::meet_if_due(now, at, key);
 			}
 			if !whole {
 				break;
@@ -47,6 +44,15 @@ impl<T: Config> Pallet<T> {
 		}
 		if at != start {
 			DeadlineCursor::<T>::put(at);
+		}
+	}
+
+	/// Meets a deadline of a block, if it was not taken away meanwhile.
+	pub(crate) fn meet_if_due(now: BlockNumber, at: BlockNumber, key: DueKey) {
+		if Deadlines::<T>::take(at, key).is_some() {
+			let (task, due) = key.parts();
+			// Every task has its deadlines and its place (try_state): nothing here can fail.
+			let _ = with_storage_layer(|| Self::meet(now, task, due)).defensive();
 		}
 	}
 

@@ -24,10 +24,10 @@ const TAG: &[u8; 11] = b"cuckoo/draw";
 
 /// How many coordinators in a block may turn out to wait for nobody who is there, before the block's draws end. Each costs the later draws a walk
 /// down the tree.
-const MAX_IDLE: usize = 16;
+pub(crate) const MAX_IDLE: usize = 16;
 
 /// What came of drawing a coordinator.
-enum Draw<AccountId> {
+pub(crate) enum Draw<AccountId> {
 	/// Its oldest task has a miner.
 	Assigned,
 	/// No miner is there for any of its tasks.
@@ -57,7 +57,7 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	fn draw_one(
+	pub(crate) fn draw_one(
 		now: BlockNumber,
 		seed: &[u8],
 		count: u32,
@@ -95,7 +95,7 @@ impl<T: Config> Pallet<T> {
 			.min_by_key(|(_, task)| *task)
 	}
 
-	fn assign(now: BlockNumber, id: TaskId, miner: T::AccountId) -> DispatchResult {
+	pub(crate) fn assign(now: BlockNumber, id: TaskId, miner: T::AccountId) -> DispatchResult {
 		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
 		let window = T::Models::terms(task.model).ok_or(Error::<T>::Corrupt)?.work_window;
 		// Windows and items are bounded (`MaxWorkWindow`, `MaxItems`); a deadline at the end of all blocks is as good as none.

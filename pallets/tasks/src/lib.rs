@@ -9,6 +9,8 @@ pub use pallet::*;
 pub use types::{Commitment, DrawSet, Due, Miner, Outcome, Phase, Receipt, Reveal, Task};
 pub use weights::WeightInfo;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod deadlines;
 mod draw;
 mod lifecycle;

@@ -194,6 +194,14 @@ pub fn chain(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities 
 	storage.into()
 }
 
+/// A chain on which staking is rewarded and nobody has anything.
+#[cfg(feature = "runtime-benchmarks")]
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	StakingPot::set(110_000_000 * CAI);
+	StakingPerEra::set(1_000 * CAI);
+	chain(Vec::new())
+}
+
 /// Runs a test on a chain with model 0, whose stakers are rich, and checks every `try_state` after it.
 pub fn run(test: impl FnOnce()) {
 	HookBudget::set(Weight::from_parts(1_000_000_000_000, u64::MAX));

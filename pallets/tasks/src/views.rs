@@ -96,8 +96,9 @@ impl<T: Config> Pallet<T> {
 		};
 		match role {
 			Role::Validator => Vec::new(),
-			Role::Coordinator => Vec::from([in_draw(DrawSet::Coordinators, None)
-				.unwrap_or(Obstacle::NothingPosted)]),
+			Role::Coordinator => {
+				Vec::from([in_draw(DrawSet::Coordinators, None).unwrap_or(Obstacle::NothingPosted)])
+			},
 			Role::Miner => match Miners::<T>::get(owner) {
 				Some(miner) if !miner.online => Vec::from([Obstacle::Offline]),
 				None => Vec::from([Obstacle::Offline]),

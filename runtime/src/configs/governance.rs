@@ -70,6 +70,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 						| Stake::unvote { .. }
 						| Stake::withdraw { .. }
 						| Stake::withdraw_for { .. }
+						| Stake::settle { .. }
 				)
 			),
 			Self::Operating => matches!(call, RuntimeCall::Tasks(_)),

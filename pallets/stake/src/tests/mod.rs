@@ -1,4 +1,11 @@
+mod acts;
+mod attacks;
 mod earning;
+mod emission;
+mod escapes;
 mod leaving;
 mod registering;
+mod slashing;
+mod terms;
+mod validators;
 mod voting;

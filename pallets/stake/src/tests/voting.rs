@@ -1,6 +1,6 @@
 use crate::{
 	mock::*,
-	pallet::{Error, Pools, Votes},
+	pallet::{Error, Votes},
 };
 use cuckoo_primitives::{traits::Pools as _, CAI};
 use frame_support::{assert_noop, assert_ok};
@@ -47,27 +47,5 @@ fn a_pool_whose_owner_fell_to_the_minimum_takes_no_votes_but_its_owners() {
 		assert_ok!(vote(1, 1, CAI));
 		assert_eq!(Stake::weight(&account(1)), 20_101 * CAI);
 		assert_ok!(vote(2, 1, CAI));
-	});
-}
-
-#[test]
-fn a_share_price_made_dear_steals_no_voters_rounding() {
-	run(|| {
-		// The owner brings its pool down to a share, round by round: all but the smallest vote out, a reward in. The last reward lifts its bond above the
-		// minimum again: two shares at 20,000 CAI would take half of what the next voter cannot buy a whole share for.
-		miner(1, 30_000 * CAI);
-		for _ in 0..6 {
-			let owner = RuntimeOrigin::signed(account(1));
-			let worth = Stake::operator(account(1)).unwrap().own;
-			assert_ok!(Stake::unvote(owner, account(1), worth - CAI));
-			reward(1, 1_000 * CAI);
-		}
-		let owner = RuntimeOrigin::signed(account(1));
-		let worth = Stake::operator(account(1)).unwrap().own;
-		assert_ok!(Stake::unvote(owner, account(1), worth - CAI));
-		reward(1, 25_000 * CAI);
-		assert!(Stake::weight(&account(1)) > 0, "the pool is not open: the test shows nothing");
-		assert!(Pools::<Test>::get(account(1)).unwrap().shares < 10);
-		assert_noop!(vote(2, 1, 39_999 * CAI), Error::<Test>::ClosedToVotes);
 	});
 }
