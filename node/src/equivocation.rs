@@ -78,15 +78,23 @@ impl<I> Reporter<I> {
 			let api = self.client.runtime_api();
 			api.generate_key_ownership_proof(block, proof.slot, proof.offender.clone())
 		};
-		let mut owner = owner_at(parent)?;
-		if owner.is_none() {
-			// The parent of a session's first block lies in the session before, which may not know the offender.
-			owner = owner_at(best)?;
+		// A proof counts in its own session. The parent of a session's first block lies in the one before; the other block for the slot was imported, and does not.
+		let mut owner = None;
+		for block in [parent, proof.first_header.hash(), best] {
+			let epoch = self.client.runtime_api().current_epoch(block)?;
+			let slots = epoch.start_slot..epoch.start_slot + epoch.duration;
+			if slots.contains(&proof.slot) {
+				owner = owner_at(block)?;
+				break;
+			}
 		}
-		let Some(owner) = owner else { return Ok(()) };
+		let Some(owner) = owner else {
+			return Err("no block of the offender's session is known".into());
+		};
 		let mut api = self.client.runtime_api();
 		api.register_extension(self.pool.offchain_transaction_pool(best));
-		api.submit_report_equivocation_unsigned_extrinsic(best, proof, owner)?;
+		api.submit_report_equivocation_unsigned_extrinsic(best, proof, owner)?
+			.ok_or("the pool does not take the report")?;
 		Ok(())
 	}
 }

@@ -55,7 +55,7 @@ pub enum ValidatorCommand {
 	/// They count from the session after next; the old ones are needed until then, and both are in the node.
 	SetKeys(SetKeysArgs),
 
-	/// Take the session keys away: the validator is elected no more. Keep its node running until the session after next.
+	/// Take the session keys away, once the validator is not elected any more: its owner calls stake.chill, and its node runs until the session after next.
 	PurgeKeys(PurgeKeysArgs),
 
 	/// Leave for good, after `purge-keys`: the owner's stake starts its waiting time.
@@ -208,7 +208,7 @@ async fn purge_keys(args: PurgeKeysArgs) -> anyhow::Result<()> {
 	let signer = Signer::start(args.node.connect().await?, key).await?;
 	let included = signer.submit(calls::purge_keys()).await?;
 	println!(
-		"session keys of operator {} taken away in block {}: keep its node running until the session after next",
+		"session keys of operator {} taken away in block {}: its node is not needed any more",
 		signer.account(),
 		included.block,
 	);

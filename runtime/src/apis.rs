@@ -1,9 +1,10 @@
 //! What a node may ask the runtime.
 
 use crate::{
-	configs::BABE_GENESIS_EPOCH_CONFIG, presets, AccountId, Babe, Balance, Block, Executive,
-	Grandpa, Historical, InherentDataExt, Models, Nonce, Runtime, RuntimeCall,
-	RuntimeGenesisConfig, SessionKeys, Stake, System, Tasks, TransactionPayment, VERSION,
+	configs::{KeyOwners, BABE_GENESIS_EPOCH_CONFIG},
+	presets, AccountId, Babe, Balance, Block, Executive, Grandpa, InherentDataExt, Models, Nonce,
+	Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, Stake, System, Tasks,
+	TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
 use codec::Encode;
@@ -180,7 +181,7 @@ impl_runtime_apis! {
 			_slot: sp_consensus_babe::Slot,
 			authority_id: sp_consensus_babe::AuthorityId,
 		) -> Option<sp_consensus_babe::OpaqueKeyOwnershipProof> {
-			let proof = Historical::prove((sp_consensus_babe::KEY_TYPE, authority_id))?;
+			let proof = KeyOwners::prove((sp_consensus_babe::KEY_TYPE, authority_id))?;
 			Some(sp_consensus_babe::OpaqueKeyOwnershipProof::new(proof.encode()))
 		}
 
@@ -212,7 +213,7 @@ impl_runtime_apis! {
 			_set_id: sp_consensus_grandpa::SetId,
 			authority_id: sp_consensus_grandpa::AuthorityId,
 		) -> Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> {
-			let proof = Historical::prove((sp_consensus_grandpa::KEY_TYPE, authority_id))?;
+			let proof = KeyOwners::prove((sp_consensus_grandpa::KEY_TYPE, authority_id))?;
 			Some(sp_consensus_grandpa::OpaqueKeyOwnershipProof::new(proof.encode()))
 		}
 	}

@@ -99,7 +99,7 @@ pub fn set_keys(
 
 /// Takes a validator's session keys away.
 pub fn purge_keys() -> Call {
-	call("Session", "purge_keys", [])
+	call("Stake", "purge_keys", [])
 }
 
 /// Registers a model.
@@ -198,7 +198,7 @@ mod tests {
 			),
 			(unregister(), "Stake.unregister()"),
 			(set_keys([1u8; 32], [2u8; 32], [3u8; 128]), "Session.set_keys(keys, proof)"),
-			(purge_keys(), "Session.purge_keys()"),
+			(purge_keys(), "Stake.purge_keys()"),
 			(
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
 				"Models.register(name, kind, manifest, min_fee, work_window)",

@@ -13,6 +13,8 @@ pub use weights::WeightInfo;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod mock;
 mod pools;
 mod registration;
@@ -246,7 +248,7 @@ pub mod pallet {
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
 	pub struct GenesisConfig<T: Config> {
-		/// The pools at the start: owner, operator, role, and bond in planck.
+		/// The pools of validators and miners at the start: owner, operator, role, and bond in planck.
 		pub pools: Vec<(T::AccountId, T::AccountId, Role, Balance)>,
 	}
 
@@ -440,8 +442,10 @@ pub mod pallet {
 		Retired,
 		/// The operator is online, or has taken on work that is not finished: let it go offline and finish first.
 		StillWorking,
-		/// The validator has session keys: let its operator call `session.purgeKeys` first.
+		/// The validator has session keys: let its operator call `stake.purgeKeys` first.
 		PurgeKeysFirst,
+		/// The validator makes blocks in this session or is elected for a later one: its owner calls `stake.chill`, and half an hour later it is not.
+		StillElected,
 		/// The pool's shares are so few and dear that rounding would take more than a millionth of what leaves: take all of it out, or what whole shares are worth.
 		RoundingTooLarge,
 		/// A dispute is open in which the pool may be slashed: nothing can be withdrawn until it is over.
@@ -615,7 +619,7 @@ pub mod pallet {
 		}
 
 		/// Leaves for good: your operator has no role any more, your own stake starts its waiting time, and your deposit comes back at once. Your voters can
-		/// take their votes back at any time. The operator must be offline with nothing to finish.
+		/// take their votes back at any time. The operator must be offline with nothing to finish, and not in jail.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::unregister().saturating_add(T::OnWeightChange::weight_changed_weight()))]
 		pub fn unregister(origin: OriginFor<T>) -> DispatchResult {
@@ -642,6 +646,14 @@ pub mod pallet {
 			let pool = Self::settled(&owner).ok_or(Error::<T>::NotRegistered)?;
 			Self::write_pool(&owner, pool);
 			Ok(())
+		}
+
+		/// Takes the session keys of your validator away, and returns their deposit. Only once it is not elected any more: see `chill`.
+		#[pallet::call_index(12)]
+		#[pallet::weight(T::Sessions::purge_keys_weight().saturating_add(T::DbWeight::get().reads(4)))]
+		pub fn purge_keys(origin: OriginFor<T>) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_purge_keys(operator)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 use crate as pallet_stake;
-use crate::{types::Intro, validators::Sessions, Pools};
+use crate::{types::Intro, validators::Sessions, Operators, Pools};
 use cuckoo_primitives::{
 	traits::{OnWeightChange, Work},
 	Balance, Role, CAI,
@@ -81,6 +81,10 @@ parameter_types! {
 	pub static Working: Vec<AccountId32> = Vec::new();
 	/// The validators without session keys.
 	pub static Keyless: Vec<AccountId32> = Vec::new();
+	/// The validators with other keys than those of the next session.
+	pub static Rekeyed: Vec<AccountId32> = Vec::new();
+	/// The validators that make blocks.
+	pub static Active: Vec<AccountId32> = Vec::new();
 	/// The validators that were disabled.
 	pub static Disabled: Vec<AccountId32> = Vec::new();
 }
@@ -119,6 +123,20 @@ impl Sessions<AccountId32> for Keys {
 	fn has_keys(owner: &AccountId32) -> bool {
 		let validator = Pools::<Test>::get(owner).is_some_and(|p| p.role == Role::Validator);
 		validator && !Keyless::get().contains(owner)
+	}
+	fn has_new_keys(owner: &AccountId32) -> bool {
+		Rekeyed::get().contains(owner)
+	}
+	fn is_active(owner: &AccountId32) -> bool {
+		Active::get().contains(owner)
+	}
+	fn purge_keys(operator: AccountId32) -> DispatchResult {
+		let owner = Operators::<Test>::get(operator).unwrap();
+		Keyless::mutate(|all| all.push(owner));
+		Ok(())
+	}
+	fn purge_keys_weight() -> frame_support::weights::Weight {
+		Default::default()
 	}
 	fn disable(owner: &AccountId32, _: Perbill) {
 		Disabled::mutate(|all| all.push(owner.clone()));

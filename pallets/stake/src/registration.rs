@@ -3,7 +3,7 @@
 use crate::{
 	pallet::{
 		Candidates, Config, CurrentEra, Disputes, Error, Event, HoldReason, Intros, Operators,
-		Pallet, Pools, RewardIndex, TotalWeight, Votes,
+		Pallet, Pools, RewardIndex, TotalWeight, Unbonding, Votes,
 	},
 	types::{Intro, Pool, Raise},
 	validators::Sessions,
@@ -88,8 +88,12 @@ impl<T: Config> Pallet<T> {
 		let PoolStatus::Retired { era } = pool.status else {
 			return Err(Error::<T>::AlreadyRegistered);
 		};
-		let over = Self::payable_from(era) <= CurrentEra::<T>::get().index;
-		let empty = pool.shares == 0 && Disputes::<T>::get(owner) == 0;
+		let now = CurrentEra::<T>::get().index;
+		let over = Self::payable_from(era) <= now;
+		// Nor has anybody left in this era: the new pool could be slashed for it, and that bucket with it.
+		let empty = pool.shares == 0
+			&& Disputes::<T>::get(owner) == 0
+			&& !Unbonding::<T>::contains_key(owner, now);
 		ensure!(over && empty, Error::<T>::Retired);
 		Ok(pool.tokens)
 	}
@@ -134,6 +138,9 @@ impl<T: Config> Pallet<T> {
 		ensure!(!T::Work::is_working(&owner), Error::<T>::StillWorking);
 		ensure!(!T::Sessions::has_keys(&owner), Error::<T>::PurgeKeysFirst);
 		let era = CurrentEra::<T>::get().index;
+		// Leaving and coming back is not a way out of jail, however short the waiting time.
+		let jailed = matches!(pool.status, PoolStatus::Jailed { until } if until > era);
+		ensure!(!jailed, Error::<T>::StillJailed);
 		pool.status = PoolStatus::Retired { era };
 		Operators::<T>::remove(&pool.operator);
 		Intros::<T>::remove(&owner);
@@ -179,7 +186,8 @@ impl<T: Config> Pallet<T> {
 			ensure!(step <= T::MaxCommissionStep::get(), Error::<T>::CommissionStepTooLarge);
 			let now = CurrentEra::<T>::get().index;
 			// Eras are counted from 0 and turn once in hours: 2³² are never reached.
-			let from_era = now.saturating_add(T::CommissionNotice::get());
+			let notice = T::CommissionNotice::get().max(Self::bonding_eras());
+			let from_era = now.saturating_add(notice);
 			pool.raise = Some(Raise { commission, from_era });
 			let owner = owner.clone();
 			Self::deposit_event(Event::CommissionRaiseAnnounced { owner, commission, from_era });

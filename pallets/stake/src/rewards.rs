@@ -48,10 +48,11 @@ impl<T: Config> Pallet<T> {
 				}
 				earned.commission
 			},
-			// Everybody has left: what comes in late is the owner's. If its account is gone too, it is burnt.
+			// Everybody has left: what comes in late is the owner's, and waits like what left before. If it cannot, because this era's bucket was slashed to
+			// nothing, it is burnt.
 			None if pool.shares == 0 => {
-				let pot = Self::pot_account();
-				if T::Currency::transfer(&pot, owner, amount, Preservation::Expendable).is_err() {
+				let era = CurrentEra::<T>::get().index;
+				if Self::start_unbonding(owner, owner, era, amount).is_err() {
 					Self::burn(amount);
 				}
 				amount

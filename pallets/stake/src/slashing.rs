@@ -21,7 +21,7 @@ use frame_support::{
 	traits::{fungible::Mutate, tokens::Preservation, Get},
 	weights::Weight,
 };
-use sp_runtime::{traits::UniqueSaturatedInto, Perbill};
+use sp_runtime::{traits::UniqueSaturatedInto, PerThing, Perbill, Rounding};
 use sp_staking::{
 	offence::{OffenceDetails, OnOffenceHandler},
 	SessionIndex,
@@ -53,10 +53,9 @@ impl<T: Config> Pallet<T> {
 			Unbonding::<T>::set(owner, *era, (bucket.shares > 0).then_some(*bucket));
 		}
 		let slashed = own.saturating_add(voters); // parts of one issuance
-		let proved = Self::reward_provers(slashed, provers);
+		let proved = Self::reward_provers(own, provers);
 		Self::burn(slashed.saturating_sub(proved)); // a part of it
-		let part = Perbill::from_rational(slashed, all);
-		Self::remember_slash(owner, since, reason, slashed, part);
+		Self::remember_slash(owner, since, reason, slashed, part(slashed, all));
 		let owner = owner.clone();
 		let event = Event::Slashed { owner, reason, era: since, amount: slashed, own, proved };
 		Self::deposit_event(event);
@@ -112,11 +111,11 @@ impl<T: Config> Pallet<T> {
 		taken
 	}
 
-	/// Pays those who proved an offence out of the pot, in equal parts. Returns how much.
-	fn reward_provers(slashed: Balance, provers: &[T::AccountId]) -> Balance {
-		let Some(each) = T::ProverShare::get()
-			.mul_floor(slashed)
-			.checked_div(provers.len().unique_saturated_into())
+	/// Pays those who proved an offence out of the pot, in equal parts: a part of what the owner paid. All that voters lose is burnt, or an owner could have itself
+	/// reported by a friend and gain by its voters' loss. Returns how much.
+	fn reward_provers(own: Balance, provers: &[T::AccountId]) -> Balance {
+		let Some(each) =
+			T::ProverShare::get().mul_floor(own).checked_div(provers.len().unique_saturated_into())
 		else {
 			return 0;
 		};
@@ -200,12 +199,8 @@ impl<T: Config> Pallet<T> {
 		let rest = Perbill::one().deconstruct().saturating_sub(before);
 		let left = Self::liable(owner, era).worth_with(&pool);
 		let amount = mul_div(left, more.into(), rest.into()).unwrap_or(0);
-		// Whoever makes a block may report in it: nobody gets a part of its own slash back that way.
-		let others: Vec<_> = reporters
-			.iter()
-			.filter(|who| *who != owner && **who != pool.operator)
-			.cloned()
-			.collect();
+		// Whoever makes a block reports in it: nobody gets a part of its own slash back that way.
+		let others: Vec<_> = reporters.iter().filter(|who| *who != owner).cloned().collect();
 		if amount > 0 {
 			Self::slash_pool(owner, &mut pool, amount, era, reason, &others);
 		}
@@ -222,10 +217,16 @@ impl Liable {
 	}
 }
 
+/// What part of all a slash was: rounded up, for amounts are rounded down, and the same fraction reported again must find that it has been paid.
+fn part(slashed: Balance, all: Balance) -> Perbill {
+	Perbill::from_rational_with_rounding(slashed, all.max(1), Rounding::Up)
+		.unwrap_or(Perbill::one())
+}
+
 /// What two slashes one after the other take together, in parts per billion: the second is a part of what the first left.
 fn add_parts(first: u32, second: u32) -> u32 {
 	let left = Perbill::one().deconstruct().saturating_sub(first);
-	first.saturating_add(Perbill::from_parts(second) * left) // at most one
+	first.saturating_add(Perbill::from_parts(second).mul_ceil(left)) // at most one
 }
 
 /// Takes an amount from all shares of a pool and its buckets alike. Returns what was taken: up to a planck less for each of them.

@@ -118,11 +118,12 @@ impl<AccountId> Pool<AccountId> {
 		Some(Earned { commission, shares })
 	}
 
-	/// Puts a raised commission in force once its time has come.
+	/// Puts a raised commission in force once its time has come, and one that was allowed before back to the most that is.
 	pub fn apply_raise(&mut self, era: EraIndex, most: Perbill) {
 		if let Some(raise) = self.raise.take_if(|raise| raise.from_era <= era) {
-			self.commission = raise.commission.min(most);
+			self.commission = raise.commission;
 		}
+		self.commission = self.commission.min(most);
 	}
 }
 

@@ -40,7 +40,11 @@ impl<T: Config> Pallet<T> {
 		Some(pool)
 	}
 
+	/// The owner meant by an account: itself, if it has a pool, for anybody can name it as operator before it registers.
 	fn owner_of(account: T::AccountId) -> T::AccountId {
+		if Pools::<T>::contains_key(&account) {
+			return account;
+		}
 		Operators::<T>::get(&account).unwrap_or(account)
 	}
 

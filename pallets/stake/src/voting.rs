@@ -145,7 +145,8 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	fn start_unbonding(
+	/// Puts an amount that is in the pot into a bucket, and a claim on it. Changes nothing if it fails.
+	pub(crate) fn start_unbonding(
 		voter: &T::AccountId,
 		owner: &T::AccountId,
 		era: EraIndex,

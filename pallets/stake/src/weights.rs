@@ -1,5 +1,5 @@
-//! What the calls cost. Storage is counted by hand here and priced by the database's weights, with a flat 50 µs a call for the rest;
-//! `frame-benchmarking` replaces these figures.
+//! What calls and hooks cost. The runtime takes it from measurements (`scripts/weights`); mocks from an estimate: storage counted by hand, priced by
+//! the database's weights, with a flat 50 µs for the rest.
 
 use core::marker::PhantomData;
 use frame_support::{

@@ -7,6 +7,6 @@ pub mod parameters;
 mod system;
 mod work;
 
-pub use consensus::BABE_GENESIS_EPOCH_CONFIG;
+pub use consensus::{KeyOwners, BABE_GENESIS_EPOCH_CONFIG};
 pub use governance::ProxyType;
 pub use system::{BlockWeights, SS58Prefix};

@@ -2,7 +2,7 @@
 //!
 //! A value outside its bounds counts as the bound that it has passed, so that no vote of the root origin, however mistaken, can take the promises away.
 
-use crate::{Balance, BlockNumber, Runtime, RuntimeEvent, CAI, DAYS, HOURS, MINUTES};
+use crate::{Balance, BlockNumber, Runtime, RuntimeEvent, CAI, DAYS, HOURS};
 use core::marker::PhantomData;
 use frame_support::{
 	dynamic_params::{dynamic_pallet_params, dynamic_params},
@@ -20,7 +20,7 @@ pub mod dynamic_params {
 	pub mod stake {
 		use super::*;
 
-		/// A validator's own bond must be worth more than this. In planck; from 10,000 CAI. It bounds how many can stand for election.
+		/// A validator's own bond must be worth more than this. In planck; from 50,000 CAI. It bounds how many can stand for election.
 		#[codec(index = 0)]
 		pub static MinValidatorBond: Balance = 100_000 * CAI;
 		/// A coordinator's own bond must be worth more than this. In planck; from 1,000 CAI. It stands for the fees that a coordinator keeps in motion.
@@ -29,10 +29,10 @@ pub mod dynamic_params {
 		/// A miner's own bond must be worth more than this. In planck; from 1,000 CAI. It is what a miner that cheats can lose.
 		#[codec(index = 2)]
 		pub static MinMinerBond: Balance = 20_000 * CAI;
-		/// How long an era is. In blocks of 3 s; from a minute to a day. Rewards come once an era, and the waiting time is counted in eras.
+		/// How long an era is. In blocks of 3 s; from an hour to a day. Rewards come once an era, and the waiting time is counted in eras.
 		#[codec(index = 3)]
 		pub static EraLength: BlockNumber = 6 * HOURS;
-		/// How long stake waits after it was taken out. In eras; from 2 to 31. Seven days: longer than a task, its challenge and its courts together.
+		/// How long stake waits after it was taken out. In eras; from 7 to 31. Seven days: longer than a task, its challenge and its courts together.
 		#[codec(index = 4)]
 		pub static BondingEras: u32 = 28;
 		/// The most that an owner may keep of what its voters earn. A part of one; up to 1.
@@ -41,7 +41,7 @@ pub mod dynamic_params {
 		/// The most by which an owner may raise its commission at a time. A part of one; up to 1.
 		#[codec(index = 6)]
 		pub static MaxCommissionStep: Perbill = Perbill::from_percent(5);
-		/// How long before it counts a higher commission is announced. In eras; from 1 to 100. As long as the waiting time: who does not like it can be out before.
+		/// How long before it counts a higher commission is announced. In eras; from 1 to 100, and never less than BondingEras: who does not like it can be out before.
 		#[codec(index = 7)]
 		pub static CommissionNotice: u32 = 28;
 		/// How much staking may ever be rewarded with. In planck; up to 110 million CAI, 11 % of a billion.
@@ -59,14 +59,15 @@ pub mod dynamic_params {
 		/// How much mining may ever be rewarded with. In planck; up to 300 million CAI, 30 % of a billion.
 		#[codec(index = 12)]
 		pub static MiningPot: Balance = 300_000_000 * CAI;
-		/// What is added to a task's fee out of the mining pot. A part of the fee; up to 0.5, and never more than FeeBurn: paying oneself must not pay.
+		/// What is added to a task's fee out of the mining pot. A part of the fee; up to 0.5, and never more than FeeBurn: paying oneself must not pay. Less than that by
+		/// default: with as much, somebody could empty the pot by paying itself and lose nothing.
 		#[codec(index = 13)]
-		pub static MiningBonus: Perbill = Perbill::from_percent(10);
+		pub static MiningBonus: Perbill = Perbill::from_percent(8);
 		/// What of a task's fee is burnt. A part of the fee; up to 0.5.
 		#[codec(index = 14)]
 		pub static FeeBurn: Perbill = Perbill::from_percent(10);
-		/// What of a slash goes to whoever proved the offence. A part of the slash; up to 0.6. The rest is burnt: with all of it, whoever is about to be caught would
-		/// report itself.
+		/// What of a slash goes to whoever proved the offence. A part of what the pool's owner paid; up to 0.6. The rest, and all that voters lose, is burnt: else
+		/// whoever is about to be caught would have itself reported by a friend.
 		#[codec(index = 15)]
 		pub static ProverShare: Perbill = Perbill::from_percent(40);
 		/// How long a jailed operator stays out at least. In eras; from 1 to 100.
@@ -106,11 +107,11 @@ const PERCENT: u128 = 10_000_000;
 pub mod stake {
 	use super::{dynamic_params::stake as raw, *};
 
-	pub type MinValidatorBond = Within<raw::MinValidatorBond, { 10_000 * CAI }, EVERYTHING>;
+	pub type MinValidatorBond = Within<raw::MinValidatorBond, { 50_000 * CAI }, EVERYTHING>;
 	pub type MinCoordinatorBond = Within<raw::MinCoordinatorBond, { 1_000 * CAI }, EVERYTHING>;
 	pub type MinMinerBond = Within<raw::MinMinerBond, { 1_000 * CAI }, EVERYTHING>;
-	pub type EraLength = Within<raw::EraLength, { MINUTES as u128 }, { DAYS as u128 }>;
-	pub type BondingEras = Within<raw::BondingEras, 2, 31>;
+	pub type EraLength = Within<raw::EraLength, { HOURS as u128 }, { DAYS as u128 }>;
+	pub type BondingEras = Within<raw::BondingEras, 7, 31>;
 	pub type MaxCommission = Within<raw::MaxCommission, 0, { 100 * PERCENT }>;
 	pub type MaxCommissionStep = Within<raw::MaxCommissionStep, 0, { 100 * PERCENT }>;
 	pub type CommissionNotice = Within<raw::CommissionNotice, 1, 100>;

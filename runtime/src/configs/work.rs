@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
 	AccountId, Balance, Balances, BlockNumber, Historical, Models, Runtime, RuntimeHoldReason,
-	Session, Sortition, Stake, Tasks, CAI, DAYS, HOURS, MINUTES,
+	RuntimeOrigin, Session, Sortition, Stake, Tasks, CAI, DAYS, HOURS, MINUTES,
 };
 use frame_support::{
+	dispatch::DispatchResult,
 	parameter_types,
 	traits::ValidatorRegistration,
 	weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
@@ -30,6 +31,26 @@ pub struct Sessions;
 impl pallet_stake::Sessions<AccountId> for Sessions {
 	fn has_keys(owner: &AccountId) -> bool {
 		Session::is_registered(owner)
+	}
+
+	fn has_new_keys(owner: &AccountId) -> bool {
+		let queued = Session::queued_keys();
+		let queued = queued.iter().find(|(validator, _)| validator == owner);
+		queued.is_some_and(|(_, keys)| Session::load_keys(owner).as_ref() != Some(keys))
+	}
+
+	fn is_active(owner: &AccountId) -> bool {
+		let queued = Session::queued_keys();
+		Session::validators().contains(owner) || queued.iter().any(|(queued, _)| queued == owner)
+	}
+
+	fn purge_keys(operator: AccountId) -> DispatchResult {
+		Session::purge_keys(RuntimeOrigin::signed(operator))
+	}
+
+	fn purge_keys_weight() -> Weight {
+		use pallet_session::WeightInfo;
+		<Runtime as pallet_session::Config>::WeightInfo::purge_keys()
 	}
 
 	fn disable(owner: &AccountId, fraction: Perbill) {

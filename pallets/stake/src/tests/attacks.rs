@@ -148,15 +148,15 @@ fn commission_raised_after_the_reward() {
 		assert_near(worth(2), 10_675 * CAI);
 		assert_eq!(pool(1).commission, percent(10));
 		// When its time has come, what came in until then is still shared out at the old one.
-		run_to_era(5);
+		run_to_era(6);
 		let before = worth(2);
 		assert_ok!(settle(1));
 		assert_eq!((worth(2), pool(1).commission), (before, percent(15)));
-		assert_near(worth(2), 10_675 * CAI + 1_800 * CAI * 10_675 / 43_000);
+		assert_near(worth(2), 10_675 * CAI + 2_700 * CAI * 10_675 / 43_000);
 		// And nothing before that time is at the new one.
-		run_to_era(6);
+		run_to_era(7);
 		assert_ok!(settle(1));
-		assert_near(worth(2), before + before * 850 / 45_000);
+		assert_near(worth(2), before + before * 850 / 46_000);
 	});
 }
 
@@ -385,7 +385,7 @@ fn a_commission_of_everything_takes_no_more_than_the_income() {
 		miner(1, 30_000 * CAI);
 		assert_ok!(vote(2, 1, 10_000 * CAI));
 		assert_ok!(set_commission(1, 100));
-		run_to_era(2);
+		run_to_era(3);
 		reward(1, 4_000 * CAI);
 		assert_near(worth(1), 34_000 * CAI);
 		assert_near(worth(2), 10_000 * CAI);

@@ -253,16 +253,31 @@ fn an_offender_reports_itself() {
 	run(|| {
 		validator(1, 200_000 * CAI);
 		Stake::start_session(0);
-		offend(1, percent(10), 0, &[1, 101]);
+		offend(1, percent(10), 0, &[1]);
 		// All of it is burnt.
 		assert_eq!((worth(1), issued().burnt), (180_000 * CAI, 20_000 * CAI));
-		assert_eq!((free(1), free(101)), (START - 200_010 * CAI, 0));
+		assert_eq!(free(1), START - 200_010 * CAI);
 		// Among others it has no part, and they have what they would have without it.
 		validator(2, 200_000 * CAI);
-		offend(2, percent(10), 0, &[2, 3, 102]);
-		assert_eq!((free(2), free(102)), (START - 200_010 * CAI, 0));
-		assert_eq!(free(3), START + 8_000 * CAI);
+		offend(2, percent(10), 0, &[2, 3]);
+		assert_eq!((free(2), free(3)), (START - 200_010 * CAI, START + 8_000 * CAI));
 		assert_eq!(issued().burnt, 32_000 * CAI);
+	});
+}
+
+#[test]
+fn an_offender_has_a_friend_report_it_to_gain_by_its_voters_loss() {
+	run(|| {
+		MinValidatorBond::set(100_000 * CAI);
+		validator(1, 100_001 * CAI);
+		assert_ok!(vote(2, 1, 900_000 * CAI));
+		Stake::start_session(0);
+		offend(1, percent(100), 0, &[3]);
+		// The friend gets two fifths of what the owner itself lost, and nothing of what the voters did.
+		let gained = free(3) - START;
+		assert_eq!(gained, 100_001 * CAI * 2 / 5);
+		assert!(gained < 100_001 * CAI);
+		assert_eq!((worth(1), worth(2)), (0, 0));
 	});
 }
 

@@ -1,11 +1,11 @@
 use super::acts::*;
 use crate::{
 	mock::*,
-	pallet::{CurrentEra, Elected, SessionEras, TotalWeight},
+	pallet::{CurrentEra, Elected, Error, SessionEras, TotalWeight},
 	Event, GenesisConfig,
 };
 use cuckoo_primitives::{traits::Pools as _, Role, CAI};
-use frame_support::{assert_ok, traits::BuildGenesisConfig};
+use frame_support::{assert_noop, assert_ok, traits::BuildGenesisConfig};
 use pallet_session::{historical, SessionManager};
 use sp_runtime::AccountId32;
 
@@ -80,10 +80,44 @@ fn nobody_is_never_elected() {
 		assert!(elect(2).is_some());
 		assert_ok!(chill(1));
 		assert_eq!(elect(3), None);
-		assert_eq!(Elected::<Test>::get().into_inner(), accounts(&[1]));
-		// Whoever comes instead is elected then.
+		// Whoever comes instead is elected then, or comes back.
+		assert_ok!(unjail(1));
+		assert_eq!(elect(4), Some(accounts(&[1])));
+		assert_ok!(chill(1));
 		validator(2, 120_000 * CAI);
-		assert_eq!(elect(4), Some(accounts(&[2])));
+		assert_eq!(elect(5), Some(accounts(&[2])));
+	});
+}
+
+#[test]
+fn the_same_validators_with_other_keys_are_elected_anew() {
+	run(|| {
+		validator(1, 120_000 * CAI);
+		assert!(elect(1).is_some());
+		Rekeyed::set(vec![account(1)]);
+		assert_eq!(elect(2), Some(accounts(&[1])));
+		Rekeyed::take();
+		assert_eq!(elect(3), None);
+	});
+}
+
+#[test]
+fn keys_stay_as_long_as_they_are_in_use() {
+	run(|| {
+		validator(1, 120_000 * CAI);
+		validator(2, 120_000 * CAI);
+		let purge = |operator| Stake::purge_keys(RuntimeOrigin::signed(account(operator)));
+		assert_noop!(purge(1), Error::<Test>::NotRegistered);
+		assert!(elect(1).is_some());
+		assert_noop!(purge(101), Error::<Test>::StillElected);
+		Active::set(vec![account(1)]);
+		assert_ok!(chill(1));
+		assert!(elect(2).is_some());
+		assert_noop!(purge(101), Error::<Test>::StillElected);
+		assert_noop!(unregister(1), Error::<Test>::PurgeKeysFirst);
+		Active::take();
+		assert_ok!(purge(101));
+		assert_ok!(unregister(1));
 	});
 }
 
