@@ -15,6 +15,8 @@ from network import CAI, ROOT, Failure, Network, free_port
 DEMO_MODEL = ROOT / "scripts" / "demo-model" / "model"
 COORDINATOR_BOND = "2500000"
 # Two miners, one with four times the other's stake: it should be drawn four times as often.
+# The chain's parameters FeeBurn and MiningBonus, in percent of a task's fee.
+FEE_BURN, MINING_BONUS = 10, 8
 MINERS = (("miner-1", "//Charlie", "100000"), ("miner-2", "//Dave", "400000"))
 
 
@@ -75,7 +77,8 @@ def report(network, job, before):
     names = {network.operator(network.key(operator)[1])["owner"]: name for name, operator, _ in MINERS}
     miner = names[task["miner"]]
     after = network.operator(task["miner"])["tokens"]
-    blocks = task["blocks"]
+    blocks, fee = task["blocks"], int(task["fee"])
+    burnt, bonus = fee * FEE_BURN // 100, fee * MINING_BONUS // 100
     rows = [
         *((f"stake of {name}", cai(before[name])) for name, _, _ in MINERS),
         ("drawn", f"{miner} ({task['miner']})"),
@@ -84,14 +87,16 @@ def report(network, job, before):
         ("committed in block", blocks["committed"]),
         ("revealed in block", blocks["revealed"]),
         ("settled in block", blocks["ended"]),
-        ("fee", cai(task["fee"])),
+        ("fee", cai(fee)),
+        ("burnt of it", cai(burnt)),
+        ("bonus for mining", cai(bonus)),
         (f"pool of {miner} before", cai(before[miner])),
         (f"pool of {miner} after", cai(after)),
     ]
     for name, value in rows:
         print(f"{name + ':':28} {value}")
-    if int(after) - int(before[miner]) != int(task["fee"]):
-        raise Failure("the pool did not grow by the fee")
+    if int(after) - int(before[miner]) != fee - burnt + bonus:
+        raise Failure("the pool did not grow by the fee, less what is burnt of it, and the bonus")
 
 
 def wait_for_interrupt():

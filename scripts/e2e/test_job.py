@@ -59,7 +59,7 @@ class Job(NetworkTest):
         return self.network.balance(account, self.network.block_hash(block))
 
     def test_a_prompt_becomes_a_picture_before_the_chain_has_settled(self):
-        """The application waits for the miner and not for the chain; the chain then pays the drawn miner's pool exactly the fee."""
+        """The application waits for the miner and not for the chain; the chain then pays the drawn miner's pool the fee, less a tenth, and the bonus."""
         self.quiet()
         picture, receipt = self.ask(seed=7)
         early = self.app.job(receipt["job"])
@@ -85,10 +85,10 @@ class Job(NetworkTest):
         self.assertGreaterEqual(blocks["ended"], blocks["revealed"])
 
     def check_money(self, task):
-        """The fee is held from the coordinator's operator from the post on, and is the miner's pool's with the settlement."""
+        """The fee is held from the coordinator's operator from the post on; with the settlement a tenth is burnt, and the miner's pool has the rest and 8 % more."""
         posted, ended = task["blocks"]["posted"], task["blocks"]["ended"]
         grown = self.pool(task["miner"], ended) - self.pool(task["miner"], ended - 1)
-        self.assertEqual(grown, FEE)
+        self.assertEqual(grown, FEE - FEE * 10 // 100 + FEE * 8 // 100)
         before, after, paid = self.payer(posted - 1), self.payer(posted), self.payer(ended)
         self.assertEqual(after["held"] - before["held"], FEE)
         self.assertEqual(paid["held"], after["held"] - FEE)
@@ -243,7 +243,11 @@ class Job(NetworkTest):
         self.assertEqual(len(rpc("cuckoo_operators", "miner", 0, 1)), 1)
         (coordinator,) = rpc("cuckoo_operators", "coordinator", 0, 10)
         self.assertEqual(coordinator["intro"]["endpoint"], self.app.url)
-        self.assertEqual(rpc("cuckoo_operators", "validator", 0, 10), [])
+        (validator,) = rpc("cuckoo_operators", "validator", 0, 10)
+        self.assertTrue(validator["elected"])
+        self.quiet()
+        draws = rpc("cuckoo_obstacles", miners[0]["operator"])
+        self.assertEqual([(draw["obstacle"], draw["model"]) for draw in draws], [("in_draw", 0), ("in_draw", 1)])
         (vote,) = rpc("cuckoo_position", miners[0]["owner"])
         self.assertEqual((vote["owner"], vote["role"], vote["unbonding"]), (miners[0]["owner"], "miner", []))
         self.assertGreaterEqual(int(vote["worth"]), 400_000 * 10**18)
