@@ -2,7 +2,8 @@
 //!
 //! * [`configs`]: every pallet's parameters, a file for each concern;
 //! * [`apis`]: what a node may ask the runtime;
-//! * [`presets`]: what the chains `dev` and `local` start with.
+//! * [`presets`]: what the chains `dev` and `local` start with;
+//! * [`weights`]: what calls and hooks cost, measured.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 // The derives of `#[frame_support::runtime]` are deeper than the compiler's default.
@@ -16,6 +17,7 @@ include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 pub mod apis;
 pub mod configs;
 pub mod presets;
+pub mod weights;
 
 use alloc::vec::Vec;
 use sp_runtime::{

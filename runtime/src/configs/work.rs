@@ -68,7 +68,7 @@ impl pallet_stake::Config for Runtime {
 	type OnWeightChange = Tasks;
 	type Work = Tasks;
 	type Sessions = Sessions;
-	type WeightInfo = pallet_stake::weights::Estimate<Runtime>;
+	type WeightInfo = crate::weights::pallet_stake::WeightInfo<Runtime>;
 	type PotId = PotId;
 	type MinVote = MinVote;
 	type RegistrationDeposit = RegistrationDeposit;
@@ -107,7 +107,7 @@ parameter_types! {
 impl pallet_models::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
-	type WeightInfo = pallet_models::weights::Estimate<Runtime>;
+	type WeightInfo = crate::weights::pallet_models::WeightInfo<Runtime>;
 	type Deposit = ModelDeposit;
 	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
@@ -132,7 +132,7 @@ impl pallet_tasks::Config for Runtime {
 	type Models = Models;
 	type Sets = Sortition;
 	type Randomness = pallet_babe::ParentBlockRandomness<Runtime>;
-	type WeightInfo = pallet_tasks::weights::Estimate<Runtime>;
+	type WeightInfo = crate::weights::pallet_tasks::WeightInfo<Runtime>;
 	type MaxItems = MaxItems;
 	type MaxSlots = MaxSlots;
 	type MaxOpenTasks = MaxOpenTasks;

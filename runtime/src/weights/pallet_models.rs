@@ -1,0 +1,40 @@
+//! What the calls and hooks of `pallet_models` cost. Made by `scripts/weights`, not to be edited.
+//!
+//! Measured on 2026-11-23 with frame-benchmarking 64.0.0 and the node's release build: 10 steps, 5 times each,
+//! on AMD EPYC. The reads and writes are those of keys that are not read or written anyway in every block. A chain of its own has no proofs, so
+//! no weight has a size.
+
+#![cfg_attr(rustfmt, rustfmt_skip)]
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+
+/// What was measured.
+pub struct WeightInfo<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> pallet_models::WeightInfo for WeightInfo<T> {
+	/// * Storage: `Models::NextModel` (r:1 w:1)
+	/// * Storage: `Balances::Holds` (r:1 w:1)
+	/// * Storage: `Models::Models` (r:0 w:1)
+	fn register() -> Weight {
+		// The fastest run took 56_885 ns.
+		Weight::from_parts(60_440_000, 0)
+			.saturating_add(T::DbWeight::get().reads(2))
+			.saturating_add(T::DbWeight::get().writes(3))
+	}
+	/// * Storage: `Models::Models` (r:1 w:1)
+	fn suspend() -> Weight {
+		// The fastest run took 11_677 ns.
+		Weight::from_parts(13_100_000, 0)
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// * Storage: `Models::Models` (r:1 w:1)
+	/// * Storage: `Balances::Holds` (r:1 w:1)
+	fn retire() -> Weight {
+		// The fastest run took 50_776 ns.
+		Weight::from_parts(53_750_000, 0)
+			.saturating_add(T::DbWeight::get().reads(2))
+			.saturating_add(T::DbWeight::get().writes(2))
+	}
+}
