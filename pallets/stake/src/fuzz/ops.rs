@@ -111,8 +111,11 @@ impl Op {
 	}
 }
 
+/// Makes up an operation.
+type Chooser = fn(&mut Fuzz) -> Op;
+
 /// How often each is tried, in parts of the sum.
-const CHOICES: [(u64, fn(&mut Fuzz) -> Op); 21] = [
+const CHOICES: [(u64, Chooser); 21] = [
 	(40, Fuzz::register),
 	(220, Fuzz::vote),
 	(200, Fuzz::unvote),
