@@ -149,7 +149,10 @@ fn a_miner_whose_stake_left_is_still_paid_for_its_work() {
 		blocks(1);
 		let before = Balances::balance(&account(2));
 		assert_ok!(reveal(2, task));
-		assert_eq!(Balances::balance(&account(2)), before + FEE);
+		assert_eq!(Balances::balance(&account(2)), before);
+		// What it earned waits with the rest of its stake.
+		let waiting = &Stake::position(account(2))[0].unbonding;
+		assert_eq!(waiting.iter().map(|part| part.worth).sum::<u128>(), 30_000 * CAI + FEE);
 	});
 }
 
