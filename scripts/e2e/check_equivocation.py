@@ -25,7 +25,7 @@ MORE = 10
 START, REPORT, FINAL = 240, 300, 240
 # Two sessions of ten minutes, and some slots that were missed.
 SESSIONS = 1500
-# The part of a slash that goes to whoever proved it: `ProverShare`, in percent.
+# The part of what the owner loses that goes to whoever proved it: `ProverShare`, in percent. All of these pools is their owners'.
 PROVER_SHARE = 40
 
 # Pallets by their numbers in `runtime/src/lib.rs`, events and calls by theirs in the pallets. If one moves, nothing is found and this fails.

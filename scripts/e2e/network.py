@@ -18,13 +18,13 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import xxhash
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 CAI = 10**18
 PASSWORD = "development only"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-# The primes of XXH64.
-PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
 
 _ports = set()
 _ports_lock = threading.Lock()
@@ -64,32 +64,9 @@ def public_key(account):
     return number.to_bytes(35, "big")[1:33]
 
 
-def xxh64(data, seed):
-    """XXH64 of fewer than 32 bytes, as names are."""
-    mask = 2**64 - 1
-
-    def turn(number, bits):
-        return (number << bits | number >> (64 - bits)) & mask
-
-    whole = len(data) // 8 * 8
-    half = whole + (len(data) - whole) // 4 * 4
-    state = seed + PRIMES[4] + len(data) & mask
-    for start in range(0, whole, 8):
-        lane = turn(int.from_bytes(data[start : start + 8], "little") * PRIMES[1] & mask, 31)
-        state = turn(state ^ lane * PRIMES[0] & mask, 27) * PRIMES[0] + PRIMES[3] & mask
-    if half > whole:
-        lane = int.from_bytes(data[whole:half], "little") * PRIMES[0] & mask
-        state = turn(state ^ lane, 23) * PRIMES[1] + PRIMES[2] & mask
-    for byte in data[half:]:
-        state = turn(state ^ byte * PRIMES[4] & mask, 11) * PRIMES[0] & mask
-    state = (state ^ state >> 33) * PRIMES[1] & mask
-    state = (state ^ state >> 29) * PRIMES[2] & mask
-    return state ^ state >> 32
-
-
 def storage_key(pallet, item, key=None):
     """Where the chain keeps an item, or in a map hashed with BLAKE2 the entry of this key."""
-    names = b"".join(xxh64(name.encode(), seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
+    names = b"".join(xxhash.xxh64_intdigest(name, seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
     entry = hashlib.blake2b(key, digest_size=16).digest() + key if key is not None else b""
     return "0x" + (names + entry).hex()
 

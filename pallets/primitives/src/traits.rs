@@ -18,10 +18,8 @@ pub trait Pools<AccountId> {
 	/// Pays a pool for a task: burns its part of the fee, adds the bonus, shares out the sum, and tells [`OnWeightChange`]. The caller has moved the fee to
 	/// [`Pools::pot`] just before, in the same storage layer.
 	fn pay(owner: &AccountId, fee: Balance) -> DispatchResult;
-	/// The present era.
-	fn era() -> EraIndex;
-	/// Takes `amount` planck, or what there is, from a pool and from what left it in `since` or later, and tells [`OnWeightChange`]. A part goes to the
-	/// `provers` in equal shares, the rest is burnt. Returns what was taken.
+	/// Takes `amount` planck, or what there is, from a pool and from what left it in `since` or later, and tells [`OnWeightChange`]. A part of what the
+	/// owner loses goes to the `provers` in equal shares; the rest, and all that voters lose, is burnt. Returns what was taken.
 	fn slash(
 		owner: &AccountId,
 		amount: Balance,

@@ -52,7 +52,6 @@ pub mod pallet {
 	pub const MAX_CLAIMS: u32 = 32;
 	/// The most slashes that are remembered of a pool. More than there are eras in which an equivocation can be judged, so that none is forgotten before that.
 	pub const MAX_SLASHES: u32 = 32;
-
 	/// How many eras back, the present one included, a slash reaches at most: the longest waiting time, and as long again for disputes that keep stake from leaving.
 	pub const MAX_LIABLE_ERAS: u32 = 64;
 
@@ -103,7 +102,7 @@ pub mod pallet {
 		type MaxCommission: Get<Perbill>;
 		/// The most by which an owner may raise its commission at a time.
 		type MaxCommissionStep: Get<Perbill>;
-		/// How many eras before it is in force a higher commission is announced.
+		/// How many eras before it is in force a higher commission is announced: never fewer than [`Config::BondingEras`].
 		type CommissionNotice: Get<EraIndex>;
 		/// How long an era is, in blocks.
 		type EraLength: Get<BlockNumber>;
@@ -124,7 +123,7 @@ pub mod pallet {
 		type MiningBonus: Get<Perbill>;
 		/// What of a task's fee is burnt.
 		type FeeBurn: Get<Perbill>;
-		/// What of a slash goes to whoever proved the offence; the rest is burnt.
+		/// What of an owner's loss by a slash goes to whoever proved the offence; the rest, and all that voters lose, is burnt.
 		type ProverShare: Get<Perbill>;
 		/// How many eras a jailed operator stays out at least.
 		type JailEras: Get<EraIndex>;
@@ -509,7 +508,8 @@ pub mod pallet {
 		/// - `operator`: the account that will do it, on a machine that is online. It can never move stake; take one that is not your own.
 		/// - `intro`: what stakers read about you. A deposit is held for it. Coordinators name their endpoint in it.
 		/// - `commission`: your share of what your voters earn.
-		/// - `bond`: your own stake, in planck: more than the role's minimum (2,000,000 CAI for a coordinator, 20,000 CAI for a miner).
+		/// - `bond`: your own stake, in planck: more than the role's minimum (by default 2,000,000 CAI for a coordinator, 100,000 CAI for a validator, 20,000 CAI
+		///   for a miner).
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::register().saturating_add(T::OnWeightChange::weight_changed_weight()))]
 		pub fn register(

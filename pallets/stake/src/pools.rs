@@ -1,6 +1,6 @@
 //! How the pallet looks to the one that hands out work.
 
-use crate::pallet::{Config, CurrentEra, Disputes, Intros, Operators, Pallet, Pools};
+use crate::pallet::{Config, Disputes, Intros, Operators, Pallet, Pools};
 use alloc::vec::Vec;
 use cuckoo_primitives::{traits, Balance, EraIndex, Role, SlashReason};
 use frame_support::dispatch::DispatchResult;
@@ -26,10 +26,6 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 
 	fn pay(owner: &T::AccountId, fee: Balance) -> DispatchResult {
 		Self::do_pay(owner, fee)
-	}
-
-	fn era() -> EraIndex {
-		CurrentEra::<T>::get().index
 	}
 
 	fn slash(

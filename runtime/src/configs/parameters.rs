@@ -1,6 +1,6 @@
 //! The numbers that may change while the chain runs, by `parameters.setParameter` with the chain's root origin: each with its unit, its bounds and its reason.
 //!
-//! A value outside its bounds counts as the bound that it has passed, so that no vote of the root origin, however mistaken, can take the promises away.
+//! A value outside its bounds counts as the bound that it has passed. A changed waiting time counts for what waits already, a changed minimum from a pool's next settlement on.
 
 use crate::{Balance, BlockNumber, Runtime, RuntimeEvent, CAI, DAYS, HOURS};
 use core::marker::PhantomData;

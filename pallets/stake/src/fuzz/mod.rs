@@ -21,7 +21,7 @@ mod check;
 mod holdings;
 mod model;
 mod ops;
-mod random;
+pub(crate) mod random;
 mod rewards;
 mod send;
 mod slashing;

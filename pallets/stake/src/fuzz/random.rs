@@ -1,27 +1,22 @@
 //! Chance that is the same on every machine.
 
 use cuckoo_primitives::Balance;
+use rand_chacha::{
+	rand_core::{RngCore, SeedableRng},
+	ChaCha8Rng,
+};
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): two
-/// lines, so that it is fast in a build without optimisation, and good enough to pick calls with.
-pub struct Random(u64);
+/// What calls, accounts and amounts are picked with.
+pub struct Random(ChaCha8Rng);
 
 impl Random {
 	pub fn new(seed: u64) -> Self {
-		Self(seed)
-	}
-
-	fn word(&mut self) -> u64 {
-		self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-		let mut mixed = self.0;
-		mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-		mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-		mixed ^ (mixed >> 31)
+		Self(ChaCha8Rng::seed_from_u64(seed))
 	}
 
 	/// A number below another; 0 if there is none.
 	pub fn below(&mut self, bound: u64) -> u64 {
-		self.word() % bound.max(1)
+		self.0.next_u64() % bound.max(1)
 	}
 
 	/// An index into something of this length.
@@ -42,7 +37,7 @@ impl Random {
 
 	/// An amount up to another, all alike likely.
 	pub fn up_to(&mut self, most: Balance) -> Balance {
-		let any = (Balance::from(self.word()) << 64) | Balance::from(self.word());
+		let any = (Balance::from(self.0.next_u64()) << 64) | Balance::from(self.0.next_u64());
 		any % most.saturating_add(1)
 	}
 
