@@ -66,7 +66,7 @@ def public_key(account):
 
 def storage_key(pallet, item, key=None):
     """Where the chain keeps an item, or in a map hashed with BLAKE2 the entry of this key."""
-    names = b"".join(xxhash.xxh64_intdigest(name, seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
+    names = b"".join(xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
     entry = hashlib.blake2b(key, digest_size=16).digest() + key if key is not None else b""
     return "0x" + (names + entry).hex()
 
