@@ -18,8 +18,6 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-import xxhash
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 CAI = 10**18
@@ -66,6 +64,9 @@ def public_key(account):
 
 def storage_key(pallet, item, key=None):
     """Where the chain keeps an item, or in a map hashed with BLAKE2 the entry of this key."""
+    # Here, because only tests ask: scripts/run does with Python alone.
+    import xxhash
+
     names = b"".join(xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1))
     entry = hashlib.blake2b(key, digest_size=16).digest() + key if key is not None else b""
     return "0x" + (names + entry).hex()
