@@ -45,6 +45,28 @@ build() {
 	cd "$here"
 }
 
+# fetch_onnx_runtime VERSION: ONNX Runtime's C library into $CACHE/onnxruntime-VERSION, out of its Python wheel: the one source that is the same everywhere.
+fetch_onnx_runtime() {
+	local dir=$CACHE/onnxruntime-$1 wheel
+	[ -e "$dir/libonnxruntime.so.$1" ] && return 0
+	say "fetching ONNX Runtime $1"
+	wheel=$(mktemp -d)
+	"$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "onnxruntime==$1" ||
+		die "cannot fetch onnxruntime $1 from PyPI; or set ORT_DYLIB_PATH to a libonnxruntime.so of 1.24 or later"
+	python3 - "$wheel"/*.whl "$wheel" <<-'PY'
+		import pathlib, sys, zipfile
+		with zipfile.ZipFile(sys.argv[1]) as wheel:
+		    for name in wheel.namelist():
+		        file = pathlib.PurePath(name)
+		        if file.match("onnxruntime/capi/libonnxruntime*.so*"):
+		            (pathlib.Path(sys.argv[2]) / file.name).write_bytes(wheel.read(name))
+	PY
+	mkdir -p "$dir"
+	mv "$wheel"/libonnxruntime* "$dir/"
+	rm -rf "$wheel"
+	[ -e "$dir/libonnxruntime.so.$1" ] || die "the onnxruntime wheel holds no libonnxruntime.so.$1"
+}
+
 # The toolchain of rust-toolchain.toml, installed where it can be. Named outright, because where rustup can fetch nothing that file's target would stop
 # every command.
 TOOLCHAIN=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml")

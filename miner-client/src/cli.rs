@@ -12,7 +12,7 @@ use cuckoo_client::{
 use cuckoo_primitives::{ModelKind, Role};
 use serde::Serialize;
 
-use crate::{config::Config, doctor, infer, model::Model, run};
+use crate::{calibration, config::Config, doctor, infer, model::Model, run};
 
 /// How long what still runs may take to end once the program is done.
 const LAST_MOMENT: Duration = Duration::from_millis(200);
@@ -48,6 +48,15 @@ enum Command {
 	Run(Settings),
 	/// Run a model here, without any chain: one input, or a list of prompts.
 	Infer(infer::InferArgs),
+	/// Run a model over many inputs under one setting and keep the sketches of its outputs, for `calibrate` on another machine.
+	#[command(after_help = calibration::HELP)]
+	Sketches(calibration::SketchesArgs),
+	/// Measure how close a model's honest results are and make its tolerance of it, unless a cheat could pass for honest.
+	///
+	/// Runs the model over the same inputs with one thread and with all cores (on the GPU where there is one, and on the CPU beside it with
+	/// --allow-cpu), optimised and not, then both cheats, and compares all honest results with each other and the cheats' with the first of them.
+	#[command(after_help = calibration::HELP)]
+	Calibrate(calibration::CalibrateArgs),
 	/// Check a model's folder against its SHA256SUMS and print its manifest, the hash under which a chain knows it.
 	Manifest {
 		/// The model's folder.
@@ -162,6 +171,8 @@ fn execute(command: Command) -> Result<()> {
 	match command {
 		Command::Run(settings) => block_on(run::run(settings.read()?)),
 		Command::Infer(args) => infer::infer(args),
+		Command::Sketches(args) => calibration::sketches(args),
+		Command::Calibrate(args) => calibration::calibrate(args),
 		Command::Manifest { dir } => {
 			println!("{:?}", Model::verify(&dir)?.manifest());
 			Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cuckoo_client::{request, Keypair};
 use cuckoo_primitives::{
 	merkle,
+	tolerance::Sketch,
 	work::{Inputs, MAX_BLOB_BYTES},
 	TaskId,
 };
@@ -150,9 +151,10 @@ impl Coordinators {
 		peer: Peer<'_>,
 		task: TaskId,
 		item: u32,
+		sketch: &Sketch,
 		output: Vec<u8>,
 	) -> Result<(), HttpError> {
-		let path = format!("/v1/miner/tasks/{task}/outputs/{item}");
+		let path = format!("/v1/miner/tasks/{task}/outputs/{item}?sketch={}", hex::encode(sketch));
 		self.send(peer, Method::PUT, &path, output, SMALL).await.map(drop)
 	}
 
@@ -205,14 +207,12 @@ impl Coordinators {
 /// away.
 fn url(endpoint: &str, path: &str) -> Result<Url, HttpError> {
 	let bad = || HttpError::Endpoint(endpoint.chars().take(200).collect());
-	let url =
-		Url::parse(&format!("{}{path}", endpoint.trim_end_matches('/'))).map_err(|_| bad())?;
-	let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none();
-	if plain && url.fragment().is_none() && url.username().is_empty() {
-		Ok(url)
-	} else {
-		Err(bad())
+	let base = Url::parse(endpoint).map_err(|_| bad())?;
+	let plain = matches!(base.scheme(), "http" | "https") && base.query().is_none();
+	if !plain || base.fragment().is_some() || !base.username().is_empty() {
+		return Err(bad());
 	}
+	Url::parse(&format!("{}{path}", endpoint.trim_end_matches('/'))).map_err(|_| bad())
 }
 
 #[cfg(test)]
@@ -226,6 +226,7 @@ mod tests {
 		routing::{get, put},
 		Json, Router,
 	};
+	use cuckoo_primitives::tolerance::NO_SKETCH;
 	use std::sync::{Arc, Mutex};
 
 	const GENESIS: H256 = H256::repeat_byte(1);
@@ -241,7 +242,8 @@ mod tests {
 	fn verified(method: &str, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> bool {
 		let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
 		let now = request::now();
-		request::verify(header, &GENESIS, &operator(), method, uri.path(), body, now).is_ok()
+		let path = uri.path_and_query().unwrap().as_str();
+		request::verify(header, &GENESIS, &operator(), method, path, body, now).is_ok()
 	}
 
 	/// A coordinator with the inputs "one" and "two", on a port of its own.
@@ -326,10 +328,10 @@ mod tests {
 		let (right, wrong) = (operator(), AccountId32::new([5; 32]));
 		let client = Coordinators::new(key(), GENESIS).unwrap();
 		let peer = Peer { endpoint: &endpoint, operator: &right };
-		client.upload(peer, 7, 0, b"picture".to_vec()).await.unwrap();
+		client.upload(peer, 7, 0, &NO_SKETCH, b"picture".to_vec()).await.unwrap();
 		assert_eq!(uploads.lock().unwrap().as_slice(), [b"picture".to_vec()]);
 		let other = Peer { endpoint: &endpoint, operator: &wrong };
-		let error = client.upload(other, 7, 0, b"picture".to_vec()).await.unwrap_err();
+		let error = client.upload(other, 7, 0, &NO_SKETCH, b"picture".to_vec()).await.unwrap_err();
 		assert!(matches!(error, HttpError::Refused { status: 401, .. }) && !error.is_final());
 		let conflict = HttpError::Refused { url: endpoint, status: 409, body: String::new() };
 		assert!(conflict.is_final());

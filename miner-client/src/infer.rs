@@ -1,6 +1,7 @@
 //! `miner-client infer`: a model run here, without any chain. The very code that a task goes through.
 
 use std::{
+	borrow::Cow,
 	fs,
 	path::{Path, PathBuf},
 	time::Instant,
@@ -100,7 +101,7 @@ fn one(args: &InferArgs, pipeline: &Pipeline, input: &Path) -> Result<()> {
 	if let (Some(path), Some(dump)) = (&args.dump, &dump) {
 		dump.write(path)?;
 	}
-	println!("{:?} {:.3} s", computed.hash, computed.seconds);
+	println!("{:?} {:.3} s", computed.leaf.hash, computed.seconds);
 	Ok(())
 }
 
@@ -109,10 +110,7 @@ fn many(args: &InferArgs, pipeline: &Pipeline, list: &Path, dir: &Path) -> Resul
 		fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
 	let jobs = jobs(&text, args.steps, args.guidance)?;
 	fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-	let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures, {eta} left")
-		.unwrap_or_else(|_| ProgressStyle::default_bar());
-	// Draws nothing where standard error is no terminal.
-	let bar = ProgressBar::new(jobs.len() as u64).with_style(style);
+	let bar = progress(jobs.len() as u64, "pictures");
 	let start = Instant::now();
 	for (n, job) in jobs.iter().enumerate() {
 		let input = serde_json::to_vec(job)?;
@@ -125,6 +123,13 @@ fn many(args: &InferArgs, pipeline: &Pipeline, list: &Path, dir: &Path) -> Resul
 	let seconds = start.elapsed().as_secs_f64();
 	println!("{} pictures in {}, {seconds:.1} s", jobs.len(), dir.display());
 	Ok(())
+}
+
+/// A bar that tells how many of what are done. Draws nothing where standard error is no terminal.
+pub(crate) fn progress(count: u64, what: impl Into<Cow<'static, str>>) -> ProgressBar {
+	let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left")
+		.unwrap_or_else(|_| ProgressStyle::default_bar());
+	ProgressBar::new(count).with_style(style).with_message(what)
 }
 
 /// The jobs of a list, empty lines apart.
@@ -183,7 +188,7 @@ mod tests {
 		let pixels: Vec<u8> = (0..2 * 3 * 3).collect();
 		let tensor = Tensor { shape: vec![2, 3, 3], data: Data::U8(pixels.clone()) };
 		let output = tensors::write([(IMAGE_TENSOR, &tensor)]).unwrap();
-		let computed = Computed { output, hash: Default::default(), sketch: [0; 65], seconds: 0.0 };
+		let computed = Computed { output, ..Computed::nothing() };
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("x.png");
 		write_png(&computed, &path).unwrap();

@@ -5,8 +5,12 @@
 
 use std::{sync::mpsc, thread, time::Instant};
 
-use cuckoo_primitives::{merkle::SKETCH_BYTES, sketch::sketch, work::MAX_BLOB_BYTES, TaskId};
-use sp_core::H256;
+use cuckoo_primitives::{
+	sketch::sketch,
+	tolerance::{Leaf, NO_SKETCH},
+	work::{MAX_BLOB_BYTES, NO_OUTPUT},
+	TaskId,
+};
 use sp_crypto_hashing::blake2_256;
 use tokio::sync::oneshot;
 
@@ -34,10 +38,8 @@ pub enum JobError {
 pub struct Computed {
 	/// The output's bytes.
 	pub output: Vec<u8>,
-	/// Their BLAKE2b-256 hash.
-	pub hash: H256,
-	/// The sketch of the output's values.
-	pub sketch: [u8; SKETCH_BYTES],
+	/// Their BLAKE2b-256 hash, and the sketch of the output's values.
+	pub leaf: Leaf,
 	/// How long it took on the model's thread.
 	pub seconds: f64,
 }
@@ -60,8 +62,16 @@ pub fn compute(
 	}
 	let sketch = sketch(task, item, output.values)
 		.ok_or_else(|| JobError::Output("it holds values that are not finite numbers".into()))?;
-	let hash = blake2_256(&output.blob).into();
-	Ok(Computed { output: output.blob, hash, sketch, seconds: start.elapsed().as_secs_f64() })
+	let leaf = Leaf { hash: blake2_256(&output.blob).into(), sketch };
+	Ok(Computed { output: output.blob, leaf, seconds: start.elapsed().as_secs_f64() })
+}
+
+impl Computed {
+	/// The result of an input that no machine could run.
+	pub fn nothing() -> Self {
+		let leaf = Leaf { hash: blake2_256(NO_OUTPUT).into(), sketch: NO_SKETCH };
+		Self { output: NO_OUTPUT.to_vec(), leaf, seconds: 0.0 }
+	}
 }
 
 /// A model's thread. Clones share it.

@@ -13,10 +13,11 @@ use std::{
 use cuckoo_primitives::{
 	commitment::{commitment, Salt},
 	merkle,
-	views::{Duty, Seat, TaskPhase, TaskView},
+	tolerance::{Leaf, Sketch},
+	views::{Duty, Seat, SeatKind, TaskPhase, TaskView},
 	BlockNumber, ModelId, TaskId,
 };
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use sp_core::{crypto::AccountId32, H256};
 
@@ -24,9 +25,14 @@ use crate::job::Computed;
 
 /// A seat's name: the task and which draw of it.
 pub type Key = (TaskId, u32);
+/// An item of a seat: the task, which draw of it, and the item's number in the task.
+type Item = (TaskId, u32, u32);
 
 const RECORDS: TableDefinition<Key, &[u8]> = TableDefinition::new("records");
-const OUTPUTS: TableDefinition<(TaskId, u32, u32), &[u8]> = TableDefinition::new("outputs");
+const OUTPUTS: TableDefinition<Item, &[u8]> = TableDefinition::new("outputs");
+/// Of each output: its hash, its sketch, and what it is the output of.
+const LEAVES: TableDefinition<Item, LeafOf> = TableDefinition::new("leaves");
+type LeafOf = ([u8; 32], Sketch, [u8; 32]);
 /// What was last said with `Tasks.go_online`.
 const OFFERS: TableDefinition<(), &[u8]> = TableDefinition::new("offers");
 
@@ -49,12 +55,16 @@ pub struct Record {
 	pub task: TaskId,
 	/// Which draw of the task.
 	pub round: u32,
+	/// As what this miner sits in the task.
+	pub kind: SeatKind,
 	/// The model that was run.
 	pub model: ModelId,
 	/// The Merkle root over the inputs that it was run on.
 	pub input_root: H256,
-	/// How many outputs there are.
+	/// How many items the task has.
 	pub items: u32,
+	/// Those that were computed, unless it was all of them.
+	pub sample: Vec<u32>,
 	/// The Merkle root over the outputs.
 	pub output_root: H256,
 	/// What the commitment is salted with.
@@ -77,20 +87,22 @@ impl Record {
 	/// The record of a computed seat.
 	pub fn new(
 		seat: &Seat,
-		outputs: &[Computed],
+		leaves: &[Leaf],
 		salt: Salt,
 		genesis: &H256,
 		operator: &AccountId32,
 		block: BlockNumber,
 	) -> Self {
-		let leaves = outputs.iter().map(|o| merkle::output_leaf(&o.hash, &o.sketch));
-		let output_root = merkle::root(leaves);
+		let output_root = merkle::root(leaves.iter().map(merkle::output_leaf));
+		let all = seat.kind == SeatKind::Primary;
 		Self {
 			task: seat.task,
 			round: seat.round,
+			kind: seat.kind,
 			model: seat.model,
 			input_root: seat.input_root,
 			items: seat.items,
+			sample: if all { Vec::new() } else { seat.sample.clone() },
 			output_root,
 			salt: salt.into(),
 			commitment: commitment(genesis, seat.task, seat.round, operator, &output_root, &salt),
@@ -98,7 +110,8 @@ impl Record {
 			coordinator_operator: seat.coordinator_operator.clone(),
 			block,
 			step: Step::Computed,
-			delivered: false,
+			// Nobody asked a verifier or juror for its outputs.
+			delivered: !all,
 		}
 	}
 
@@ -110,9 +123,19 @@ impl Record {
 	/// Whether this is the result of that seat, and not of one with the same number on a chain that was begun anew.
 	pub fn is_of(&self, seat: &Seat) -> bool {
 		self.key() == (seat.task, seat.round)
+			&& self.kind == seat.kind
+			&& (self.kind == SeatKind::Primary || self.sample == seat.sample)
 			&& self.model == seat.model
 			&& self.input_root == seat.input_root
 			&& self.items == seat.items
+	}
+}
+
+/// The items that a seat's miner computes.
+pub fn items_of(kind: SeatKind, items: u32, sample: &[u32]) -> Vec<u32> {
+	match kind {
+		SeatKind::Primary => (0..items).collect(),
+		SeatKind::Verifier | SeatKind::Juror => sample.to_vec(),
 	}
 }
 
@@ -140,19 +163,22 @@ pub fn next(record: Option<&Record>, duty: Option<&Duty>) -> Next {
 		(_, None) => Next::Nothing,
 		(None, Some(Duty::Commit)) => Next::Compute,
 		(Some(_), Some(Duty::Commit)) => Next::Commit,
-		(Some(record), Some(Duty::Reveal(promised))) if record.commitment == *promised => {
-			Next::Reveal
+		(record, Some(Duty::Wait(promised) | Duty::Reveal(promised)))
+			if record.is_none_or(|record| record.commitment != *promised) =>
+		{
+			Next::Lost
 		},
-		(_, Some(Duty::Reveal(_))) => Next::Lost,
+		(_, Some(Duty::Reveal(_))) => Next::Reveal,
+		(_, Some(Duty::Wait(_))) => Next::Nothing,
 	}
 }
 
-/// How many blocks before its deadline a result is shown whether or not the coordinator has it.
-const REVEAL_MARGIN: BlockNumber = 6;
+/// How many blocks before its deadline something is sent to the chain whether or not the coordinator has the outputs.
+const MARGIN: BlockNumber = 6;
 
-/// Whether to show a result now. A shown result ends the seat and is paid for: so the delivery goes first, as long as the deadline allows.
-pub fn may_reveal(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
-	record.delivered || now.saturating_add(REVEAL_MARGIN) >= deadline
+/// Whether to commit, or to show a result, now. The coordinator can say that it did not get the outputs, and then nobody is paid: so they go first, as long as the deadline allows.
+pub fn may_send(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
+	record.delivered || now.saturating_add(MARGIN) >= deadline
 }
 
 /// Whether nobody can ask for a record any more, given what the last *finalised* block says of its task. Anything less final could be undone by a
@@ -166,12 +192,9 @@ pub fn is_over(record: &Record, finalized: BlockNumber, task: Option<&TaskView>)
 		None => true,
 		// Drawn anew since.
 		Some(task) if task.round > record.round => true,
-		Some(task) => match task.phase {
-			TaskPhase::Queued | TaskPhase::Working | TaskPhase::Revealing => false,
-			// Paid for what the coordinator does not have yet: owed as long as the chain remembers.
-			TaskPhase::Settled => record.delivered,
-			TaskPhase::Expired | TaskPhase::Cancelled => true,
-		},
+		// Paid for what the coordinator does not have yet: owed as long as the chain remembers.
+		Some(task) if task.phase == TaskPhase::Settled => record.delivered,
+		Some(task) => task.phase.has_ended(),
 	}
 }
 
@@ -223,7 +246,7 @@ impl Journal {
 		let database = Database::create(folder.join("journal.redb")).map_err(database)?;
 		let journal = Self { database, _lock: lock };
 		// So that readers find tables in a new file.
-		journal.change(|_, _| Ok(()))?;
+		journal.change(Durability::Immediate, |_| Ok(()))?;
 		Ok(journal)
 	}
 
@@ -245,30 +268,66 @@ impl Journal {
 		Ok(output.map(|bytes| bytes.value().to_vec()))
 	}
 
-	/// Writes a new record with its outputs. When this returns, they are on disk.
-	pub fn promise(&self, record: &Record, outputs: &[Computed]) -> Result<(), JournalError> {
-		self.change(|records, blobs| {
-			put(records, record)?;
-			for (item, output) in (0..).zip(outputs) {
-				let key = (record.task, record.round, item);
-				blobs.insert(key, output.output.as_slice()).map_err(database)?;
-			}
+	/// Hash and sketch of an item's output, if it was computed.
+	pub fn leaf(&self, (task, round): Key, item: u32) -> Result<Option<Leaf>, JournalError> {
+		let read = self.database.begin_read().map_err(database)?;
+		let table = read.open_table(LEAVES).map_err(database)?;
+		let leaf = table.get((task, round, item)).map_err(database)?;
+		Ok(leaf.map(|leaf| {
+			let (hash, sketch, _) = leaf.value();
+			Leaf { hash: hash.into(), sketch }
+		}))
+	}
+
+	/// Whether an item was computed, with this model and this input: on another fork the same number may have meant another task.
+	pub fn has_item(&self, (task, round): Key, item: u32, of: H256) -> Result<bool, JournalError> {
+		let read = self.database.begin_read().map_err(database)?;
+		let table = read.open_table(LEAVES).map_err(database)?;
+		let leaf = table.get((task, round, item)).map_err(database)?;
+		Ok(leaf.is_some_and(|leaf| leaf.value().2 == of.0))
+	}
+
+	/// Hash and sketch of these items' outputs; `None` if one of them was not computed.
+	pub fn leaves(&self, key: Key, items: &[u32]) -> Result<Option<Vec<Leaf>>, JournalError> {
+		items.iter().map(|item| self.leaf(key, *item)).collect()
+	}
+
+	/// Keeps what came of an item, and of what, so that a batch goes on where it was. Not flushed: what is lost is computed again, and the promise flushes all.
+	pub fn keep(
+		&self,
+		(task, round): Key,
+		item: u32,
+		of: H256,
+		done: &Computed,
+	) -> Result<(), JournalError> {
+		self.change(Durability::None, |tables| {
+			let key = (task, round, item);
+			let leaf = (done.leaf.hash.0, done.leaf.sketch, of.0);
+			tables.outputs.insert(key, done.output.as_slice()).map_err(database)?;
+			tables.leaves.insert(key, leaf).map_err(database)?;
 			Ok(())
 		})
 	}
 
-	/// Writes what has become of records.
-	pub fn update(&self, changed: &[Record]) -> Result<(), JournalError> {
-		self.change(|records, _| changed.iter().try_for_each(|record| put(records, record)))
+	/// Writes a new record. When this returns, it is on disk with everything that was [kept](Self::keep) for it.
+	pub fn promise(&self, record: &Record) -> Result<(), JournalError> {
+		self.update(std::slice::from_ref(record))
 	}
 
-	/// Removes a record and its outputs.
-	pub fn forget(&self, record: &Record) -> Result<(), JournalError> {
-		self.change(|records, blobs| {
-			records.remove(record.key()).map_err(database)?;
-			for item in 0..record.items {
-				blobs.remove((record.task, record.round, item)).map_err(database)?;
-			}
+	/// Writes what has become of records.
+	pub fn update(&self, changed: &[Record]) -> Result<(), JournalError> {
+		self.change(Durability::Immediate, |tables| {
+			changed.iter().try_for_each(|record| put(&mut tables.records, record))
+		})
+	}
+
+	/// Removes a seat's record and its outputs, whether or not it came to a promise.
+	pub fn forget(&self, (task, round): Key) -> Result<(), JournalError> {
+		self.change(Durability::Immediate, |tables| {
+			tables.records.remove((task, round)).map_err(database)?;
+			let items = || (task, round, 0)..=(task, round, u32::MAX);
+			tables.outputs.retain_in(items(), |_, _| false).map_err(database)?;
+			tables.leaves.retain_in(items(), |_, _| false).map_err(database)?;
 			Ok(())
 		})
 	}
@@ -297,20 +356,28 @@ impl Journal {
 
 	fn change(
 		&self,
-		change: impl FnOnce(&mut Records<'_>, &mut Outputs<'_>) -> Result<(), JournalError>,
+		durability: Durability,
+		change: impl FnOnce(&mut Tables<'_>) -> Result<(), JournalError>,
 	) -> Result<(), JournalError> {
-		let write = self.database.begin_write().map_err(database)?;
-		{
-			let mut records = write.open_table(RECORDS).map_err(database)?;
-			let mut outputs = write.open_table(OUTPUTS).map_err(database)?;
-			change(&mut records, &mut outputs)?;
-		}
+		let mut write = self.database.begin_write().map_err(database)?;
+		write.set_durability(durability).map_err(database)?;
+		change(&mut Tables {
+			records: write.open_table(RECORDS).map_err(database)?,
+			outputs: write.open_table(OUTPUTS).map_err(database)?,
+			leaves: write.open_table(LEAVES).map_err(database)?,
+		})?;
 		write.commit().map_err(database)
 	}
 }
 
 type Records<'a> = redb::Table<'a, Key, &'static [u8]>;
-type Outputs<'a> = redb::Table<'a, (TaskId, u32, u32), &'static [u8]>;
+
+/// The tables of a change.
+struct Tables<'a> {
+	records: Records<'a>,
+	outputs: redb::Table<'a, Item, &'static [u8]>,
+	leaves: redb::Table<'a, Item, LeafOf>,
+}
 
 fn put(records: &mut Records<'_>, record: &Record) -> Result<(), JournalError> {
 	let bytes = serde_json::to_vec(record)?;
@@ -341,17 +408,19 @@ fn lock(path: &Path) -> Result<File, JournalError> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use cuckoo_primitives::{merkle::SKETCH_BYTES, views::TaskBlocks};
+	use cuckoo_primitives::views::TaskBlocks;
 
 	fn seat(duty: Duty) -> Seat {
 		Seat {
 			task: 7,
+			kind: SeatKind::Primary,
 			round: 1,
 			model: 3,
 			duty,
 			deadline: 50,
 			input_root: H256::repeat_byte(1),
 			items: 2,
+			sample: Vec::new(),
 			fee: 5,
 			coordinator: AccountId32::new([4; 32]),
 			coordinator_operator: AccountId32::new([5; 32]),
@@ -360,18 +429,19 @@ mod tests {
 	}
 
 	fn outputs() -> Vec<Computed> {
-		let output = |byte| Computed {
-			output: vec![byte; 3],
-			hash: H256::repeat_byte(byte),
-			sketch: [byte; SKETCH_BYTES],
-			seconds: 0.1,
-		};
+		let leaf =
+			|byte| Leaf { hash: H256::repeat_byte(byte), sketch: [byte; merkle::SKETCH_BYTES] };
+		let output = |byte| Computed { output: vec![byte; 3], leaf: leaf(byte), seconds: 0.1 };
 		vec![output(1), output(2)]
+	}
+
+	fn leaves() -> Vec<Leaf> {
+		outputs().iter().map(|output| output.leaf).collect()
 	}
 
 	fn record() -> Record {
 		let operator = AccountId32::new([6; 32]);
-		Record::new(&seat(Duty::Commit), &outputs(), [9; 32], &H256::zero(), &operator, 40)
+		Record::new(&seat(Duty::Commit), &leaves(), [9; 32], &H256::zero(), &operator, 40)
 	}
 
 	fn view(phase: TaskPhase, round: u32) -> TaskView {
@@ -386,6 +456,8 @@ mod tests {
 			phase,
 			miner: None,
 			blocks: TaskBlocks::default(),
+			sample: Vec::new(),
+			verifiers: Vec::new(),
 			output_root: None,
 		}
 	}
@@ -394,18 +466,23 @@ mod tests {
 	#[test]
 	fn from_every_state_the_next_step_is_right() {
 		let commitment = record().commitment;
-		let (commit, reveal) = (Duty::Commit, Duty::Reveal(commitment));
-		let strange = Duty::Reveal(H256::repeat_byte(0xee));
+		let (commit, wait, reveal) =
+			(Duty::Commit, Duty::Wait(commitment), Duty::Reveal(commitment));
+		let unknown = H256::repeat_byte(0xee);
 		// Before the result was on disk.
 		assert_eq!(next(None, Some(&commit)), Next::Compute);
 		assert_eq!(next(None, Some(&reveal)), Next::Lost);
+		assert_eq!(next(None, Some(&wait)), Next::Lost);
 		assert_eq!(next(None, None), Next::Nothing);
 		// After: never computed again, whatever was known of the commitment's way.
 		for step in [Step::Computed, Step::Committed, Step::Revealed] {
 			let record = Record { step, ..record() };
 			assert_eq!(next(Some(&record), Some(&commit)), Next::Commit, "{step:?}");
 			assert_eq!(next(Some(&record), Some(&reveal)), Next::Reveal, "{step:?}");
-			assert_eq!(next(Some(&record), Some(&strange)), Next::Lost, "{step:?}");
+			assert_eq!(next(Some(&record), Some(&wait)), Next::Nothing, "{step:?}");
+			for strange in [Duty::Wait(unknown), Duty::Reveal(unknown)] {
+				assert_eq!(next(Some(&record), Some(&strange)), Next::Lost, "{step:?}");
+			}
 			assert_eq!(next(Some(&record), None), Next::Nothing, "{step:?}");
 		}
 	}
@@ -417,12 +494,19 @@ mod tests {
 			// What is not final may be undone.
 			assert!(!is_over(&record, 39, None));
 			assert!(!is_over(&record, 39, Some(&view(TaskPhase::Settled, 1))));
-			for phase in [TaskPhase::Queued, TaskPhase::Working, TaskPhase::Revealing] {
+			for phase in [
+				TaskPhase::Queued,
+				TaskPhase::Working,
+				TaskPhase::Lottery,
+				TaskPhase::Verifying,
+				TaskPhase::Revealing,
+				TaskPhase::Disputed,
+			] {
 				assert!(!is_over(&record, 40, Some(&view(phase, 1))));
 				assert!(!is_over(&record, 40, Some(&view(phase, 0))));
 				assert!(is_over(&record, 40, Some(&view(phase, 2))));
 			}
-			for phase in [TaskPhase::Expired, TaskPhase::Cancelled] {
+			for phase in [TaskPhase::Expired, TaskPhase::Void, TaskPhase::Rejected] {
 				assert!(is_over(&record, 40, Some(&view(phase, 1))));
 			}
 			let paid = view(TaskPhase::Settled, 1);
@@ -433,16 +517,24 @@ mod tests {
 	}
 
 	#[test]
-	fn a_result_is_shown_once_delivered_or_when_time_runs_out() {
+	fn a_result_goes_to_the_chain_once_delivered_or_when_time_runs_out() {
 		let waiting = record();
-		assert!(!may_reveal(&waiting, 50, 43));
-		assert!(may_reveal(&waiting, 50, 44) && may_reveal(&waiting, 50, 60));
-		assert!(may_reveal(&Record { delivered: true, ..waiting }, 50, 40));
+		assert!(!may_send(&waiting, 50, 43));
+		assert!(may_send(&waiting, 50, 44) && may_send(&waiting, 50, 60));
+		assert!(may_send(&Record { delivered: true, ..waiting }, 50, 40));
 	}
 
 	#[test]
 	fn a_record_fits_its_own_seat_only() {
 		let record = record();
+		assert!(!record.is_of(&Seat { kind: SeatKind::Verifier, ..seat(Duty::Commit) }));
+		let verifier =
+			|item| Seat { kind: SeatKind::Verifier, sample: vec![item], ..seat(Duty::Commit) };
+		let operator = AccountId32::new([6; 32]);
+		let of_verifier =
+			Record::new(&verifier(1), &leaves()[..1], [9; 32], &H256::zero(), &operator, 40);
+		assert!(of_verifier.is_of(&verifier(1)) && of_verifier.delivered);
+		assert!(!of_verifier.is_of(&verifier(0)));
 		assert!(record.is_of(&seat(Duty::Commit)));
 		assert!(!record.is_of(&Seat { round: 2, ..seat(Duty::Commit) }));
 		assert!(!record.is_of(&Seat { input_root: H256::zero(), ..seat(Duty::Commit) }));
@@ -453,11 +545,16 @@ mod tests {
 	fn what_was_promised_survives_the_process() {
 		let dir = tempfile::tempdir().unwrap();
 		let (first, second) = (record(), Record { round: 2, ..record() });
+		let input = H256::repeat_byte(7);
 		{
 			let journal = Journal::open(dir.path()).unwrap();
 			assert_eq!(journal.offer().unwrap(), None);
-			journal.promise(&first, &outputs()).unwrap();
-			journal.promise(&second, &outputs()).unwrap();
+			for record in [&first, &second] {
+				for (item, output) in (0..).zip(outputs()) {
+					journal.keep(record.key(), item, input, &output).unwrap();
+				}
+				journal.promise(record).unwrap();
+			}
 			journal.update(&[Record { step: Step::Committed, ..first.clone() }]).unwrap();
 			journal.set_offer(&[1, 2], 3).unwrap();
 		}
@@ -466,9 +563,14 @@ mod tests {
 		assert_eq!(found, [Record { step: Step::Committed, ..first.clone() }, second.clone()]);
 		assert_eq!(journal.output(first.key(), 1).unwrap(), Some(vec![2; 3]));
 		assert_eq!(journal.offer().unwrap(), Some((vec![1, 2], 3)));
-		journal.forget(&first).unwrap();
+		assert_eq!(journal.leaves(first.key(), &[1, 0]).unwrap().unwrap().len(), 2);
+		assert_eq!(journal.leaves(first.key(), &[0, 2]).unwrap(), None);
+		assert!(journal.has_item(first.key(), 1, input).unwrap());
+		assert!(!journal.has_item(first.key(), 1, H256::zero()).unwrap());
+		journal.forget(first.key()).unwrap();
 		assert_eq!(journal.records().unwrap(), std::slice::from_ref(&second));
 		assert_eq!(journal.output(first.key(), 0).unwrap(), None);
+		assert_eq!(journal.leaf(first.key(), 1).unwrap(), None);
 		assert_eq!(journal.output(second.key(), 0).unwrap(), Some(vec![1; 3]));
 	}
 
@@ -486,8 +588,7 @@ mod tests {
 	fn the_commitment_is_the_chains() {
 		let record = record();
 		let operator = AccountId32::new([6; 32]);
-		let leaves = outputs().into_iter().map(|o| merkle::output_leaf(&o.hash, &o.sketch));
-		assert_eq!(record.output_root, merkle::root(leaves));
+		assert_eq!(record.output_root, merkle::root(leaves().iter().map(merkle::output_leaf)));
 		let salt = record.salt.0;
 		let expected = commitment(&H256::zero(), 7, 1, &operator, &record.output_root, &salt);
 		assert_eq!(record.commitment, expected);

@@ -10,11 +10,12 @@
 //! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
 //! * [`http`] talks to coordinators, [`operator`] keeps the miner online.
 //!
-//! Around them: [`cli`], [`config`], [`run`], [`doctor`], [`stop`], [`server`] and [`metrics`].
+//! Around them: `calibration` measures how close a model's honest results are; [`cli`], [`config`], [`run`], [`doctor`], [`stop`], [`server`] and [`metrics`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(rustdoc::broken_intra_doc_links)]
 
+mod calibration;
 pub mod cli;
 pub mod config;
 pub mod doctor;

@@ -5,12 +5,19 @@
 
 use std::{
 	collections::BTreeMap,
-	sync::Arc,
+	future::Future,
+	sync::{
+		atomic::{AtomicBool, Ordering::Relaxed},
+		Arc,
+	},
 	time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use cuckoo_client::{calls, events, Included, Node, TxError};
+use cuckoo_client::{
+	calls::{self, Call},
+	events, Included, Node,
+};
 use cuckoo_primitives::{
 	views::{Duty, Seat, TaskPhase, TaskView},
 	BlockNumber, TaskId,
@@ -23,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-	journal::{is_over, may_reveal, next, Key, Next, Record, Step},
+	journal::{is_over, may_send, next, Key, Next, Record, Step},
 	metrics::{self, Outcome},
 	server::{SeatStatus, Status},
 	stop::Stop,
@@ -46,6 +53,7 @@ const LAST_UPLOADS: Duration = Duration::from_secs(20);
 enum Kind {
 	Commit,
 	Reveal,
+	Unavailable,
 }
 
 impl Kind {
@@ -53,6 +61,7 @@ impl Kind {
 		match self {
 			Self::Commit => "commit",
 			Self::Reveal => "reveal",
+			Self::Unavailable => "unavailable",
 		}
 	}
 }
@@ -65,7 +74,7 @@ enum Event {
 		kind: Kind,
 		keys: Vec<Key>,
 		seconds: f64,
-		result: Result<Included, TxError>,
+		result: Result<Included, String>,
 	},
 	Over(Key, Option<TaskView>),
 	/// The look for records that are over has ended.
@@ -76,8 +85,12 @@ enum Event {
 #[derive(Default)]
 struct Work {
 	seat: Option<Seat>,
+	/// The block in which it was first seen.
+	seen: BlockNumber,
 	record: Option<Record>,
 	computing: Option<Running>,
+	/// Whether its coordinator keeps the inputs from it.
+	stuck: Arc<AtomicBool>,
 	delivering: Option<Running>,
 	/// A commit or reveal is on its way.
 	sending: bool,
@@ -94,6 +107,7 @@ impl Work {
 			_ if self.given_up => "given up",
 			(None, _) => "computing",
 			(Some(_), Some(Seat { duty: Duty::Commit, .. })) => "committing",
+			(Some(_), Some(Seat { duty: Duty::Wait(_), .. })) => "waiting",
 			(Some(_), Some(_)) => "revealing",
 			(Some(_), None) => "finished",
 		}
@@ -194,7 +208,7 @@ impl Miner {
 						task = key.0,
 						"the journal's result is of another chain's task; it is dropped"
 					);
-					self.tools.journal.forget(record)?;
+					self.tools.journal.forget(*key)?;
 					*work = Work::default();
 				}
 			}
@@ -220,13 +234,14 @@ impl Miner {
 			tracing::info!(
 				task = seat.task,
 				round = seat.round,
+				kind = ?seat.kind,
 				model = seat.model,
 				block,
 				deadline = seat.deadline,
 				coordinator = seat.endpoint,
 				"drawn"
 			);
-			self.work.insert(key, Work { seat: Some(seat), ..Default::default() });
+			self.work.insert(key, Work { seat: Some(seat), seen: block, ..Default::default() });
 		}
 		Ok(())
 	}
@@ -266,7 +281,7 @@ impl Miner {
 					task.is_some_and(|t| t.phase == TaskPhase::Settled && t.round == record.round);
 				tracing::info!(task = key.0, round = key.1, settled, step = ?record.step, "over");
 				metrics::task_ended(if settled { Outcome::Settled } else { Outcome::Missed });
-				self.tools.journal.forget(&record)?;
+				self.tools.journal.forget(key)?;
 			},
 			Event::Swept => self.sweeping = false,
 		}
@@ -278,12 +293,12 @@ impl Miner {
 		kind: Kind,
 		keys: &[Key],
 		seconds: f64,
-		result: Result<Included, TxError>,
+		result: Result<Included, String>,
 	) -> Result<()> {
 		metrics::transaction(kind.name(), result.is_ok());
 		let refused: BTreeMap<TaskId, String> = match &result {
 			Ok(included) => events::refusals(included).into_iter().collect(),
-			Err(error) => keys.iter().map(|key| (key.0, error.to_string())).collect(),
+			Err(error) => keys.iter().map(|key| (key.0, error.clone())).collect(),
 		};
 		let mut changed = Vec::new();
 		for key in keys {
@@ -291,11 +306,20 @@ impl Miner {
 			work.sending = false;
 			let call = kind.name();
 			match (&result, refused.get(&key.0), &mut work.record) {
+				(Ok(included), None, _) if kind == Kind::Unavailable => {
+					(work.given_up, work.computing) = (true, None);
+					tracing::warn!(
+						task = key.0,
+						round = key.1,
+						block = included.block,
+						"the coordinator does not serve the inputs: another miner gets the task"
+					);
+				},
 				(Ok(included), None, Some(record)) => {
 					let block = included.block;
 					record.step = match kind {
-						Kind::Commit => Step::Committed,
 						Kind::Reveal => Step::Revealed,
+						Kind::Commit | Kind::Unavailable => Step::Committed,
 					};
 					work.sent_in = block;
 					changed.push(record.clone());
@@ -322,7 +346,7 @@ impl Miner {
 
 	/// Starts whatever is due.
 	fn act(&mut self) {
-		let (mut commits, mut reveals) = (Vec::new(), Vec::new());
+		let (mut commits, mut reveals, mut unable) = (Vec::new(), Vec::new(), Vec::new());
 		let (now, block) = (Instant::now(), self.block);
 		for (key, work) in &mut self.work {
 			if let Some(record) = &work.record {
@@ -345,19 +369,28 @@ impl Miner {
 			match (next(work.record.as_ref(), Some(&seat.duty)), &work.record) {
 				(Next::Compute, _) if work.computing.is_none() => {
 					let (tools, sender, key) = (self.tools.clone(), self.sender.clone(), *key);
+					let stuck = work.stuck.clone();
 					let task = tokio::spawn(async move {
-						let result = work::compute(&tools, &seat, block).await;
+						let result = work::compute(&tools, &seat, block, &stuck).await;
 						let _ = sender.send(Event::Computed(key, result));
 					});
 					work.computing = Some(Running(task.abort_handle()));
 				},
-				(Next::Commit, Some(record)) => {
+				(Next::Commit, Some(record)) if may_send(record, seat.deadline, block) => {
 					work.sending = true;
 					commits.push(record.clone());
 				},
-				(Next::Reveal, Some(record)) if may_reveal(record, seat.deadline, block) => {
+				(Next::Reveal, Some(record)) if may_send(record, seat.deadline, block) => {
 					work.sending = true;
-					reveals.push(record.clone());
+					reveals.push((record.clone(), seat.sample.clone()));
+				},
+				// Whoever says so in time is not slashed, and the task goes to somebody who may have more luck.
+				(Next::Compute, _)
+					if work.stuck.load(Relaxed)
+						&& block >= say_unable(work.seen, seat.deadline) =>
+				{
+					work.sending = true;
+					unable.push(*key);
 				},
 				(Next::Lost, _) => {
 					work.given_up = true;
@@ -371,38 +404,40 @@ impl Miner {
 			}
 		}
 		for batch in commits.chunks(MAX_BATCH) {
-			self.send(Kind::Commit, batch);
+			let promise = |r: &Record| calls::Commitment {
+				task: r.task,
+				round: r.round,
+				input_root: r.input_root,
+				hash: r.commitment,
+			};
+			let call = calls::commit(&batch.iter().map(promise).collect::<Vec<_>>());
+			let keys = batch.iter().map(Record::key).collect();
+			self.send(Kind::Commit, keys, async move { Ok(call) });
 		}
 		for batch in reveals.chunks(MAX_BATCH) {
-			self.send(Kind::Reveal, batch);
+			let keys = batch.iter().map(|(record, _)| record.key()).collect();
+			let (tools, batch) = (self.tools.clone(), batch.to_vec());
+			self.send(Kind::Reveal, keys, work::reveals(tools, batch));
+		}
+		for key in unable {
+			let call = calls::unavailable(key.0);
+			self.send(Kind::Unavailable, vec![key], async move { Ok(call) });
 		}
 	}
 
-	fn send(&self, kind: Kind, records: &[Record]) {
-		let keys = records.iter().map(Record::key).collect();
-		let call = match kind {
-			Kind::Commit => {
-				let promise = |r: &Record| calls::Commitment {
-					task: r.task,
-					round: r.round,
-					input_root: r.input_root,
-					hash: r.commitment,
-				};
-				calls::commit(&records.iter().map(promise).collect::<Vec<_>>())
-			},
-			Kind::Reveal => {
-				let reveal = |r: &Record| calls::Reveal {
-					task: r.task,
-					output_root: r.output_root,
-					salt: r.salt.0,
-				};
-				calls::reveal(&records.iter().map(reveal).collect::<Vec<_>>())
-			},
-		};
+	fn send(
+		&self,
+		kind: Kind,
+		keys: Vec<Key>,
+		call: impl Future<Output = Result<Call, WorkError>> + Send + 'static,
+	) {
 		let (tools, sender) = (self.tools.clone(), self.sender.clone());
 		tokio::spawn(async move {
 			let start = Instant::now();
-			let result = tools.signer.submit(call).await;
+			let result = match call.await {
+				Ok(call) => tools.signer.submit(call).await.map_err(|error| error.to_string()),
+				Err(error) => Err(error.to_string()),
+			};
 			let seconds = start.elapsed().as_secs_f64();
 			let _ = sender.send(Event::Sent { kind, keys, seconds, result });
 		});
@@ -448,6 +483,11 @@ impl Miner {
 			report.node = self.node.url();
 		});
 	}
+}
+
+/// From which block on to say that the inputs cannot be had: two thirds into the time for it. The chain hears it in the second half only.
+fn say_unable(seen: BlockNumber, deadline: BlockNumber) -> BlockNumber {
+	seen.saturating_add(deadline.saturating_sub(seen) / 3 * 2)
 }
 
 async fn sweep(

@@ -32,7 +32,7 @@ const MOST_MODELS: usize = 10_000;
 /// How often the operator's standing is looked at.
 const LOOK: Duration = Duration::from_secs(9);
 /// What the chain takes in one `Tasks.go_online`.
-const MAX_MODELS: usize = 16;
+const MAX_MODELS: usize = 8;
 
 /// The pool behind the operator, if there is one.
 pub async fn view(node: &Node, operator: &AccountId32) -> Result<Option<OperatorView>> {

@@ -133,20 +133,22 @@ pub(crate) fn on_chain_of<'a>(model: &Model, views: &'a [ModelView]) -> Result<&
 mod tests {
 	use super::*;
 	use crate::model::tests::folder;
-	use cuckoo_primitives::ModelKind;
+	use cuckoo_primitives::{tolerance::Tolerance, ModelKind};
 	use sp_core::H256;
 
 	#[test]
 	fn a_folder_is_matched_by_its_manifest() {
 		let dir = folder(&[("model.onnx", b"graph")]);
 		let model = Model::verify(dir.path()).unwrap();
-		let view = |id, manifest, active| ModelView {
+		let view = |id, manifest, active: bool| ModelView {
 			model: id,
 			name: format!("model {id}"),
 			kind: ModelKind::Tensor,
 			manifest,
 			min_fee: 0,
 			work_window: 20,
+			tolerance: active.then_some(Tolerance::Exact),
+			reference_ms: 1,
 			active,
 		};
 		let other = view(1, H256::zero(), true);

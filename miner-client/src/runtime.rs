@@ -9,6 +9,7 @@ use std::{
 	path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
 use ort::{
 	environment::Environment,
 	ep::{
@@ -53,6 +54,41 @@ impl fmt::Display for Provider {
 			Self::Cuda { device } => write!(f, "CUDA device {device}"),
 			Self::Cpu { threads } => write!(f, "CPU, {threads} threads"),
 		}
+	}
+}
+
+/// How much ONNX Runtime may rewrite a graph before it runs it. Miners all run [`Optimization::All`]; the others tell how far honest results can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Optimization {
+	/// Not at all.
+	None,
+	/// Constants folded, needless nodes left out.
+	Basic,
+	/// Nodes fused as well.
+	Extended,
+	/// Memory laid out for this processor as well.
+	All,
+}
+
+impl Optimization {
+	fn level(self) -> GraphOptimizationLevel {
+		match self {
+			Self::None => GraphOptimizationLevel::Disable,
+			Self::Basic => GraphOptimizationLevel::Level1,
+			Self::Extended => GraphOptimizationLevel::Level2,
+			Self::All => GraphOptimizationLevel::All,
+		}
+	}
+}
+
+impl fmt::Display for Optimization {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str(match self {
+			Self::None => "none",
+			Self::Basic => "basic",
+			Self::Extended => "extended",
+			Self::All => "all",
+		})
 	}
 }
 
@@ -172,6 +208,7 @@ pub struct Runtime {
 	environment: Environment,
 	library: Library,
 	provider: Provider,
+	optimization: Optimization,
 }
 
 impl Runtime {
@@ -193,7 +230,7 @@ impl Runtime {
 			Err(error) => return Err(RuntimeError::NoGpu { reason: error.to_string() }),
 		};
 		tracing::info!(%library, %provider, "models run on {provider}");
-		Ok(Self { environment, library, provider })
+		Ok(Self { environment, library, provider, optimization: Optimization::All })
 	}
 
 	/// The library in use.
@@ -206,10 +243,20 @@ impl Runtime {
 		self.provider
 	}
 
+	/// How much graphs are rewritten.
+	pub(crate) fn optimization(&self) -> Optimization {
+		self.optimization
+	}
+
+	/// The same library, for sessions that run otherwise than a miner's.
+	pub(crate) fn varied(&self, provider: Provider, optimization: Optimization) -> Self {
+		Self { provider, optimization, ..self.clone() }
+	}
+
 	/// Opens an ONNX file with the settings that make results repeatable on one machine: fixed optimisation, fixed threads, deterministic kernels.
 	pub(crate) fn open(&self, file: &Path) -> ort::Result<ort::session::Session> {
 		let builder = SessionBuilder::new(&self.environment)?
-			.with_optimization_level(GraphOptimizationLevel::All)?
+			.with_optimization_level(self.optimization.level())?
 			.with_deterministic_compute(true)?
 			// Three sessions of one model would otherwise burn the cores waiting for each other.
 			.with_intra_op_spinning(false)?

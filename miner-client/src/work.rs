@@ -3,20 +3,31 @@
 use std::{
 	collections::BTreeMap,
 	future::Future,
-	sync::Arc,
+	sync::{
+		atomic::{AtomicBool, Ordering::Relaxed},
+		Arc,
+	},
 	time::{Duration, Instant},
 };
 
-use cuckoo_client::Signer;
-use cuckoo_primitives::{views::Seat, BlockNumber, ModelId};
+use cuckoo_client::{
+	calls::{self, Call},
+	Signer,
+};
+use cuckoo_primitives::{
+	merkle,
+	views::{Seat, SeatKind},
+	BlockNumber, ModelId,
+};
 use rand::{rngs::OsRng, RngCore};
 use sp_core::H256;
+use sp_crypto_hashing::blake2_256;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
 	http::{Coordinators, HttpError, Peer},
 	job::{Computed, JobError, Runner},
-	journal::{Journal, JournalError, Record},
+	journal::{items_of, Journal, JournalError, Record},
 	metrics,
 };
 
@@ -52,6 +63,12 @@ pub enum WorkError {
 	/// The result could not be written down, so nothing was promised.
 	#[error(transparent)]
 	Journal(#[from] JournalError),
+	/// The chain asks for an item that the task does not have.
+	#[error("the task has no item {0}")]
+	NoSuchItem(u32),
+	/// The journal holds the promise and not what is behind it.
+	#[error("the journal lacks an output that was promised: was the data folder changed?")]
+	Lost,
 	/// The program is ending.
 	#[error("the program is ending")]
 	Ending,
@@ -61,33 +78,47 @@ fn peer(seat: &Seat) -> Peer<'_> {
 	Peer { endpoint: &seat.endpoint, operator: &seat.coordinator_operator }
 }
 
-/// Computes a seat's result and writes it down with a fresh salt. `block` is the best block now.
-pub async fn compute(tools: &Tools, seat: &Seat, block: BlockNumber) -> Result<Record, WorkError> {
+/// Computes a seat's result and writes it down with a fresh salt. `block` is the best block now; `stuck` says whether the coordinator keeps it from going on.
+pub async fn compute(
+	tools: &Tools,
+	seat: &Seat,
+	block: BlockNumber,
+	stuck: &AtomicBool,
+) -> Result<Record, WorkError> {
 	let runner = tools.runners.get(&seat.model).ok_or(WorkError::NotServed(seat.model))?;
 	let http = &tools.coordinators;
 	let start = Instant::now();
-	let hashes = until_done(seat, "list of inputs", || {
+	let hashes = until_done(seat, "list of inputs", stuck, || {
 		http.inputs(peer(seat), seat.task, seat.items, seat.input_root)
 	})
 	.await;
 	let mut fetching = start.elapsed();
-	let mut outputs = Vec::with_capacity(hashes.len());
-	for (item, hash) in (0..).zip(hashes) {
+	let key = (seat.task, seat.round);
+	let items = items_of(seat.kind, seat.items, &seat.sample);
+	for item in &items {
+		let hash = hashes.get(*item as usize).copied().ok_or(WorkError::NoSuchItem(*item))?;
+		let of = blake2_256(&[&seat.model.to_le_bytes(), hash.as_bytes()].concat()).into();
+		if tools.journal.has_item(key, *item, of)? {
+			continue;
+		}
 		let start = Instant::now();
-		let input = until_done(seat, "input", || http.blob(peer(seat), hash)).await;
+		let input = until_done(seat, "input", stuck, || http.blob(peer(seat), hash)).await;
 		fetching += start.elapsed();
-		outputs.push(run(runner, seat, item, input).await?);
+		let computed = run(runner, seat, *item, input).await?;
+		let (journal, item) = (tools.journal.clone(), *item);
+		spawn_blocking(move || journal.keep(key, item, of, &computed))
+			.await
+			.map_err(|_| WorkError::Ending)??;
 	}
 	metrics::stage("fetch", fetching.as_secs_f64());
 
+	let leaves = tools.journal.leaves(key, &items)?.ok_or(WorkError::Ending)?;
 	let mut salt = [0; 32];
 	OsRng.fill_bytes(&mut salt);
 	let operator = tools.signer.account();
-	let record = Record::new(seat, &outputs, salt, &tools.genesis, &operator, block);
+	let record = Record::new(seat, &leaves, salt, &tools.genesis, &operator, block);
 	let (journal, kept) = (tools.journal.clone(), record.clone());
-	spawn_blocking(move || journal.promise(&kept, &outputs))
-		.await
-		.map_err(|_| WorkError::Ending)??;
+	spawn_blocking(move || journal.promise(&kept)).await.map_err(|_| WorkError::Ending)??;
 	tracing::info!(
 		task = seat.task,
 		round = seat.round,
@@ -113,6 +144,11 @@ async fn run(
 				metrics::stage("infer", computed.seconds);
 				return Ok(computed);
 			},
+			// Nobody could do better: that is the result, and honest miners agree on it.
+			Err(error @ (JobError::Input(_) | JobError::Output(_))) => {
+				tracing::warn!(task = seat.task, item, %error, "no output");
+				return Ok(Computed::nothing());
+			},
 			Err(JobError::Runtime(reason)) if attempt < ATTEMPTS => {
 				tracing::warn!(task = seat.task, item, attempt, reason, "running it again");
 				attempt += 1;
@@ -124,15 +160,24 @@ async fn run(
 }
 
 /// Asks a coordinator until it answers as it should.
-async fn until_done<T, F>(seat: &Seat, what: &str, mut attempt: impl FnMut() -> F) -> T
+async fn until_done<T, F>(
+	seat: &Seat,
+	what: &str,
+	stuck: &AtomicBool,
+	mut attempt: impl FnMut() -> F,
+) -> T
 where
 	F: Future<Output = Result<T, HttpError>>,
 {
 	let mut pause = FIRST_PAUSE;
 	loop {
 		match attempt().await {
-			Ok(done) => return done,
+			Ok(done) => {
+				stuck.store(false, Relaxed);
+				return done;
+			},
 			Err(error) => {
+				stuck.store(true, Relaxed);
 				tracing::warn!(task = seat.task, round = seat.round, %error, "cannot fetch the {what}, trying again");
 				sleep(pause).await;
 				pause = (pause * 2).min(LONGEST_PAUSE);
@@ -141,14 +186,51 @@ where
 	}
 }
 
+/// What shows these results on chain: of each the items that are looked at, with the proofs that they are its own.
+pub async fn reveals(
+	tools: Arc<Tools>,
+	records: Vec<(Record, Vec<u32>)>,
+) -> Result<Call, WorkError> {
+	let reveals = spawn_blocking(move || {
+		records
+			.iter()
+			.map(|(record, sample)| reveal(&tools.journal, record, sample))
+			.collect::<Result<Vec<_>, WorkError>>()
+	});
+	Ok(calls::reveal(&reveals.await.map_err(|_| WorkError::Ending)??))
+}
+
+fn reveal(journal: &Journal, record: &Record, sample: &[u32]) -> Result<calls::Reveal, WorkError> {
+	let computed = items_of(record.kind, record.items, &record.sample);
+	let leaves = journal.leaves(record.key(), &computed)?.ok_or(WorkError::Lost)?;
+	let proved = record.kind == SeatKind::Primary;
+	let of = |item: &u32| -> Option<calls::ShownItem> {
+		let place = computed.iter().position(|computed| computed == item)?;
+		let leaf = *leaves.get(place)?;
+		let proof = if proved {
+			merkle::proof(leaves.iter().map(merkle::output_leaf), *item)
+		} else {
+			Vec::new()
+		};
+		Some(calls::ShownItem { leaf, proof })
+	};
+	let items = sample.iter().map(of).collect::<Option<Vec<_>>>().ok_or(WorkError::Lost)?;
+	let (task, output_root, salt) = (record.task, record.output_root, record.salt.0);
+	Ok(calls::Reveal { task, output_root, salt, items })
+}
+
 /// Hands a result's outputs to the coordinator. Ends when it has them, or has looked at them and does not want them.
 pub async fn deliver(tools: &Tools, record: &Record) {
 	let start = Instant::now();
 	let peer = Peer { endpoint: &record.endpoint, operator: &record.coordinator_operator };
 	for item in 0..record.items {
 		let (journal, key) = (tools.journal.clone(), record.key());
-		let output = match spawn_blocking(move || journal.output(key, item)).await {
-			Ok(Ok(Some(output))) => output,
+		let kept = spawn_blocking(move || {
+			let output = journal.output(key, item)?;
+			Ok::<_, JournalError>(output.zip(journal.leaf(key, item)?))
+		});
+		let (output, leaf) = match kept.await {
+			Ok(Ok(Some(kept))) => kept,
 			Ok(Ok(None)) => {
 				tracing::error!(task = record.task, item, "the journal lacks an output");
 				return;
@@ -162,7 +244,7 @@ pub async fn deliver(tools: &Tools, record: &Record) {
 		};
 		let mut pause = FIRST_PAUSE;
 		while let Err(error) =
-			tools.coordinators.upload(peer, record.task, item, output.clone()).await
+			tools.coordinators.upload(peer, record.task, item, &leaf.sketch, output.clone()).await
 		{
 			if error.is_final() {
 				tracing::error!(task = record.task, item, %error, "the coordinator does not want the output");

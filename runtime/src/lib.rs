@@ -94,7 +94,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 };
 
 /// A block every three seconds. Cannot change once a chain has started.
-pub const MILLISECS_PER_BLOCK: u64 = 3_000;
+pub const MILLISECS_PER_BLOCK: u64 = cuckoo_primitives::MILLIS_PER_BLOCK;
 /// Blocks in a minute.
 pub const MINUTES: BlockNumber = 60_000 / (MILLISECS_PER_BLOCK as BlockNumber);
 /// Blocks in an hour.

@@ -95,11 +95,20 @@ fn every_parameter_has_its_unit_and_its_bounds_in_its_docs() {
 		let TypeDef::<PortableForm>::Variant(variants) = &ty.ty.type_def else { continue };
 		for variant in &variants.variants {
 			let docs = variant.docs.join(" ");
-			let unit = ["In planck", "In eras", "In blocks", "A part of"];
+			let unit = [
+				"In planck",
+				"In eras",
+				"In blocks",
+				"In fees",
+				"In miners",
+				"In items",
+				"In audits",
+				"A part of",
+			];
 			assert!(unit.iter().any(|unit| docs.contains(unit)), "{}: {docs}", variant.name);
 			assert!(docs.contains("from ") || docs.contains("up to "), "{}: {docs}", variant.name);
 			seen += 1;
 		}
 	}
-	assert!(seen >= 17, "{seen} parameters found");
+	assert!(seen >= 28, "{seen} parameters found");
 }

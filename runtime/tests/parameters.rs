@@ -39,7 +39,7 @@ fn a_value_outside_its_bounds_counts_as_the_bound() {
 		set(raw::Parameters::BondingEras(raw::BondingEras, Some(1_000)));
 		assert_eq!(<stake::BondingEras as Get<u32>>::get(), 31);
 		set(raw::Parameters::EraLength(raw::EraLength, Some(0)));
-		assert_eq!(<stake::EraLength as Get<u32>>::get(), 1_200);
+		assert_eq!(<stake::EraLength as Get<u32>>::get(), 3_600);
 		set(raw::Parameters::ProverShare(raw::ProverShare, Some(Perbill::one())));
 		assert_eq!(<stake::ProverShare as Get<Perbill>>::get(), Perbill::from_percent(60));
 		set(raw::Parameters::StakingPot(raw::StakingPot, Some(u128::MAX)));

@@ -22,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 CAI = 10**18
 PASSWORD = "development only"
+# How close two results of the demo model are, and how long it takes: the chain takes no tasks for a model before it is told.
+CALIBRATION = ROOT / "scripts" / "demo-model" / "calibration.json"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 _ports = set()
@@ -339,8 +341,10 @@ class Network:
             **how,
         )  # fmt: skip
 
-    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, by="//Alice", **how):
+    def register_model(self, name, folder, kind, min_fee="0.5", work_window=20, by="//Alice", calibration=CALIBRATION, **how):
+        """Registers a model, and calibrates it with this report unless there is none."""
         file, _ = self.key(by)
+        extra = ["--calibration", calibration] if calibration else []
         return self.run(
             "cuckoo-coordinator", "model", "register", name,
             "--node-url", self.node_url,
@@ -350,6 +354,20 @@ class Network:
             "--manifest", folder,
             "--min-fee", min_fee,
             "--work-window", work_window,
+            *extra,
+            **how,
+        )  # fmt: skip
+
+    def calibrate_model(self, model, calibration=CALIBRATION, by="//Alice", **how):
+        """Calibrates the model with this number."""
+        file, _ = self.key(by)
+        return self.run(
+            "cuckoo-coordinator", "model", "calibrate",
+            "--node-url", self.node_url,
+            "--key-file", file,
+            "--password-file", self.password,
+            "--model", model,
+            "--calibration", calibration,
             **how,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from network import CAI, ROOT, Failure, Network, free_port
+from network import CAI, CALIBRATION, ROOT, Failure, Network, free_port
 
 DEMO_MODEL = ROOT / "scripts" / "demo-model" / "model"
 COORDINATOR_BOND = "2500000"
@@ -34,6 +34,7 @@ def parse():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("cuckoo.png"), help="where to write the picture (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="the same prompt and seed give the same picture (default: random)")
     parser.add_argument("--model", type=pathlib.Path, default=DEMO_MODEL, help="another model in the Stable Diffusion folder layout with its SHA256SUMS (default: the demo model)")
+    parser.add_argument("--calibration", type=pathlib.Path, default=CALIBRATION, help="another model's calibration report (default: the demo model's)")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C and print the addresses to open")
     return parser.parse_args()
 
@@ -42,7 +43,7 @@ def say(text):
     print(f"\033[1m==>\033[0m {text}" if sys.stderr.isatty() else f"==> {text}", file=sys.stderr, flush=True)
 
 
-def start(network, model):
+def start(network, model, calibration):
     """The chain, a coordinator and two miners, registered and ready."""
     say("starting the chain")
     network.start_node()
@@ -51,7 +52,7 @@ def start(network, model):
     endpoint = f"http://127.0.0.1:{port}"
     at_once(
         lambda: network.register("cuckoo-coordinator", "//Bob//stash", "//Bob", COORDINATOR_BOND, "coordinator", endpoint),
-        lambda: network.register_model("demo", model, "text-to-image"),
+        lambda: network.register_model("demo", model, "text-to-image", calibration=calibration),
         *(
             lambda name=name, operator=operator, bond=bond: network.register("miner-client", f"{operator}//stash", operator, bond, name)
             for name, operator, bond in MINERS
@@ -85,6 +86,7 @@ def report(network, job, before):
         ("posted in block", blocks["posted"]),
         ("drawn in block", blocks["drawn"]),
         ("committed in block", blocks["committed"]),
+        ("computed again by", ", ".join(names[owner] for owner in task["verifiers"]) or "nobody: the lot did not fall on it"),
         ("revealed in block", blocks["revealed"]),
         ("settled in block", blocks["ended"]),
         ("fee", cai(fee)),
@@ -115,7 +117,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Network(folder) as network:
         try:
-            start(network, args.model)
+            start(network, args.model, args.calibration)
             before = {name: network.operator(network.key(operator)[1])["tokens"] for name, operator, _ in MINERS}
             say(f"POST {network.app}/v1/images/generations: {args.prompt!r}")
             began = time.monotonic()

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 from network import ROOT, Failure, http, together, wait_for
-from test_support import FEE, MODEL, NetworkTest, png_size
+from test_support import FEE, MODEL, NetworkTest, calibration, png_size
 
 ORACLE = ROOT / "scripts" / "demo-model" / "tensor_oracle.py"
 MINERS = ("//Charlie", "//Dave")
@@ -21,6 +21,7 @@ class Job(NetworkTest):
     def prepare(cls, network):
         cls.tensor = network.folder / "tensor"
         subprocess.run([sys.executable, ORACLE, "--make", cls.tensor], check=True, timeout=120)
+        measured = calibration(network.folder / "calibration.json", 10)
         network.start_node()
         endpoint = f"http://127.0.0.1:{network.port_of('coordinator')}"
         together(
@@ -28,7 +29,7 @@ class Job(NetworkTest):
             lambda: network.register("miner-client", "//Charlie//stash", "//Charlie", "100000", "small"),
             lambda: network.register("miner-client", "//Dave//stash", "//Dave", "400000", "large"),
             lambda: network.register_model("demo", MODEL, "text-to-image"),
-            lambda: network.register_model("tiny", cls.tensor, "tensor", min_fee="0.25", by="//Eve"),
+            lambda: network.register_model("tiny", cls.tensor, "tensor", min_fee="0.25", by="//Eve", calibration=measured),
         )
         together(
             network.start_coordinator,
@@ -74,6 +75,8 @@ class Job(NetworkTest):
         self.assertEqual(task["miner"], receipt["miner"])
         owners = [self.network.key(f"{operator}//stash")[1] for operator in MINERS]
         self.assertIn(task["miner"], owners)
+        # Nobody knows the miner yet, so the other one computes it again; to the same picture.
+        self.assertEqual(sorted([task["miner"], *task["verifiers"]]), sorted(owners))
         self.check_blocks(task["blocks"])
         self.check_money(task)
 
@@ -85,16 +88,18 @@ class Job(NetworkTest):
         self.assertGreaterEqual(blocks["ended"], blocks["revealed"])
 
     def check_money(self, task):
-        """The fee is held from the coordinator's operator from the post on; with the settlement a tenth is burnt, and the miner's pool has the rest and 8 % more."""
+        """The fee, and that of an audit, are held from the coordinator's operator from the post on; with the settlement a tenth is burnt, and the miner's pool has the rest and 8 % more."""
         posted, ended = task["blocks"]["posted"], task["blocks"]["ended"]
         grown = self.pool(task["miner"], ended) - self.pool(task["miner"], ended - 1)
         self.assertEqual(grown, FEE - FEE * 10 // 100 + FEE * 8 // 100)
         before, after, paid = self.payer(posted - 1), self.payer(posted), self.payer(ended)
-        self.assertEqual(after["held"] - before["held"], FEE)
-        self.assertEqual(paid["held"], after["held"] - FEE)
+        # One verifier computes the only item again, and is paid as much as the miner.
+        self.assertEqual(after["held"] - before["held"], 2 * FEE)
+        self.assertEqual(paid["held"], after["held"] - 2 * FEE)
+        cost = FEE * (1 + len(task["verifiers"]))
         spent = before["free"] + before["held"] - paid["free"] - paid["held"]
-        self.assertGreaterEqual(spent, FEE)
-        self.assertLess(spent - FEE, FEE // 5, "the post's own fee is small")
+        self.assertGreaterEqual(spent, cost)
+        self.assertLess(spent - cost, FEE // 5, "the post's own fee is small")
 
     def test_the_chain_is_finalising(self):
         """Blocks become final, a few behind the newest."""
@@ -225,6 +230,7 @@ class Job(NetworkTest):
             there = on_chain[model["id"]]
             self.assertEqual(model["x_cuckoo"]["manifest"], there["manifest"])
             self.assertEqual(model["x_cuckoo"]["min_fee"], there["min_fee"])
+            self.assertEqual(model["x_cuckoo"]["tolerance"], there["tolerance"])
         printed = self.network.run("miner-client", "manifest", MODEL).stdout.strip()
         self.assertEqual(on_chain["demo"]["manifest"], printed)
         self.assertEqual(self.network.rpc("cuckoo_model", on_chain["tiny"]["model"]), on_chain["tiny"])

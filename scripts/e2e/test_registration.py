@@ -4,7 +4,7 @@ import os
 import unittest
 
 from network import together
-from test_support import MODEL, NetworkTest, another_model
+from test_support import MODEL, NetworkTest, another_model, calibration
 
 
 class Registration(NetworkTest):
@@ -101,7 +101,7 @@ class Registration(NetworkTest):
         self.assertNotIn("Underflow", text)
 
     def test_a_model_is_checked_before_it_is_registered(self):
-        """No blocks to work in, no name, no files: refused."""
+        """No blocks to work in, no name, no files, no report: refused."""
         register = self.network.register_model
         window, nameless = together(
             lambda: register("m", MODEL, "text-to-image", work_window=0, by="//Dave", check=False),
@@ -111,7 +111,28 @@ class Registration(NetworkTest):
         self.assert_says(nameless.stderr, "NameMissing")
         missing = register("m", self.folder / "nowhere", "text-to-image", by="//Dave", check=False)
         self.assert_says(missing.stderr, "--manifest", "nowhere")
-        self.assertEqual(len(self.network.rpc("cuckoo_models", 0, 10)), 1)
+        unmeasured = register("m", MODEL, "text-to-image", by="//Dave", calibration=MODEL / "SHA256SUMS", check=False)
+        self.assert_says(unmeasured.stderr, "SHA256SUMS is no report of `miner-client calibrate`")
+        self.assertFalse({"m", ""} & set(self.models()))
+
+    def models(self):
+        """The models on chain by name."""
+        return {model["name"]: model for model in self.network.rpc("cuckoo_models", 0, 10)}
+
+    def test_a_model_takes_no_tasks_before_it_is_calibrated(self):
+        """Whoever registers a model is told what is missing; once it is calibrated it is active, and its tolerance stands."""
+        told = self.network.register_model("later", MODEL, "text-to-image", by="//Dave", calibration=None)
+        later = self.models()["later"]
+        self.assert_says(told.stdout, "takes no tasks", f"model calibrate --model {later['model']} --calibration FILE")
+        self.assertEqual((later["active"], later["tolerance"], later["reference_ms"]), (False, None, 0))
+        done = self.network.calibrate_model(later["model"], calibration(self.folder / "calibration.json", 40), by="//Dave")
+        self.assert_says(done.stdout, "agree up to 1000 millionths", "40 ms")
+        later = self.models()["later"]
+        self.assertEqual((later["active"], later["reference_ms"]), (True, 40))
+        self.assertEqual(later["tolerance"], {"approx": {"agree": 1000, "wrong": 4000}})
+        again = self.network.calibrate_model(later["model"], by="//Dave", check=False)
+        self.assertNotEqual(again.returncode, 0)
+        self.assert_says(again.stderr, "AlreadyCalibrated")
 
     # --- whoever starts without being registered
 

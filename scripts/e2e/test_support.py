@@ -3,6 +3,7 @@
 import atexit
 import concurrent.futures
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -65,6 +66,12 @@ def another_model(folder, note):
     (folder / "note.txt").write_text(note)
     add_sum(folder, "note.txt")
     return folder
+
+
+def calibration(file, reference_ms):
+    """Writes a calibration report for a model whose results differ by rounding only; one inference takes so many milliseconds."""
+    file.write_text(json.dumps({"tolerance": {"approx": {"agree": 1000, "wrong": 4000}}, "reference_ms": reference_ms}))
+    return file
 
 
 class LoggedTest(unittest.TestCase):

@@ -17,17 +17,23 @@ const TAG: &[u8] = b"cuckoo/latents";
 pub fn initial(seed: u64, [channels, height, width]: [usize; 3], sigma: f32) -> Tensor {
 	let key = blake2_256(&[TAG, &seed.to_le_bytes()].concat());
 	let mut words = ChaCha20Rng::from_seed(key);
-	let count = channels * height * width;
+	let values = normal(&mut words, channels * height * width);
+	let values = values.into_iter().map(|value| value as f32 * sigma).collect();
+	Tensor::f32([1, channels, height, width], values)
+}
+
+/// Standard normal numbers, two of each two words of a generator.
+pub(crate) fn normal(words: &mut impl RngCore, count: usize) -> Vec<f64> {
 	let mut values = Vec::with_capacity(count + 1);
 	while values.len() < count {
 		let (u1, u2) = (uniform(words.next_u64()), uniform(words.next_u64()));
 		let radius = libm::sqrt(-2.0 * libm::log(u1));
 		let angle = 2.0 * core::f64::consts::PI * u2;
-		values.push((radius * libm::cos(angle)) as f32 * sigma);
-		values.push((radius * libm::sin(angle)) as f32 * sigma);
+		values.push(radius * libm::cos(angle));
+		values.push(radius * libm::sin(angle));
 	}
 	values.truncate(count);
-	Tensor::f32([1, channels, height, width], values)
+	values
 }
 
 /// The upper 53 bits as a number strictly between 0 and 1.

@@ -23,6 +23,11 @@ impl TensorModel {
 		Ok(Self { session: Session::open(runtime, file)? })
 	}
 
+	/// What it takes, in the file's order.
+	pub fn inputs(&self) -> &[Port] {
+		self.session.inputs()
+	}
+
 	/// Runs a safetensors file of the named inputs. All outputs become the result, their values in the file's order.
 	pub fn run(&self, input: &[u8], watch: &mut dyn Watch) -> Result<Output, JobError> {
 		let inputs = inputs(self.session.inputs(), input).map_err(JobError::Input)?;
@@ -54,7 +59,7 @@ fn inputs(ports: &[Port], file: &[u8]) -> Result<Vec<(String, Tensor)>, String> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
 	use super::*;
 	use crate::{
 		job::compute,
@@ -104,7 +109,7 @@ mod tests {
 	}
 
 	/// y = x + x for a float vector of 3, as the bytes of an ONNX file: protobuf written by hand, so that the test needs no other tool.
-	fn doubling_model() -> Vec<u8> {
+	pub(crate) fn doubling_model() -> Vec<u8> {
 		fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 			[&[(number << 3) | 2, bytes.len() as u8][..], bytes].concat()
 		}
@@ -132,10 +137,10 @@ mod tests {
 		let input = file(&[("x", Tensor::f32([3], vec![1.0, -0.5, 1e-3]))]);
 		let run = |task| compute(&pipeline, task, 0, &input, &mut Unwatched).unwrap();
 		let (first, again) = (run(1), run(1));
-		assert_eq!((first.hash, first.sketch), (again.hash, again.sketch));
+		assert_eq!(first.leaf, again.leaf);
 		let found = tensors::read(&first.output).unwrap();
 		assert_eq!(found["y"], Tensor::f32([3], vec![2.0, -1.0, 2e-3]));
-		assert_ne!(first.sketch, run(2).sketch, "a task's sketch is its own");
+		assert_ne!(first.leaf.sketch, run(2).leaf.sketch, "a task's sketch is its own");
 	}
 
 	#[test]

@@ -345,9 +345,9 @@ mod tests {
 		let Some(pipeline) = demo() else { return };
 		let run = |input: Vec<u8>| compute(&pipeline, 1, 0, &input, &mut Unwatched).unwrap();
 		let (first, again) = (run(job(|_| ())), run(job(|_| ())));
-		assert_eq!((first.hash, first.sketch), (again.hash, again.sketch));
-		assert_ne!(first.hash, run(job(|j| j.seed = 2)).hash);
-		assert_ne!(first.hash, run(job(|j| j.prompt = "a blue square".into())).hash);
+		assert_eq!(first.leaf, again.leaf);
+		assert_ne!(first.leaf.hash, run(job(|j| j.seed = 2)).leaf.hash);
+		assert_ne!(first.leaf.hash, run(job(|j| j.prompt = "a blue square".into())).leaf.hash);
 	}
 
 	#[test]

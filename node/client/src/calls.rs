@@ -3,7 +3,10 @@
 //! Arguments are matched with the chain's by name when the call is signed, so a renamed or missing one is an error and never a different call.
 
 use cuckoo_primitives::{
-	commitment::Salt, views::IntroView, Balance, BlockNumber, ModelId, ModelKind, Role, TaskId,
+	commitment::Salt,
+	tolerance::{Leaf, Tolerance},
+	views::IntroView,
+	Balance, BlockNumber, ModelId, ModelKind, Role, TaskId,
 };
 use sp_core::{crypto::AccountId32, H256};
 use subxt::{dynamic::Value, ext::scale_value::Composite, tx::DynamicPayload};
@@ -33,6 +36,17 @@ pub struct Reveal {
 	pub output_root: H256,
 	/// What the commitment was salted with.
 	pub salt: Salt,
+	/// The items that are looked at, in their order.
+	pub items: Vec<ShownItem>,
+}
+
+/// One output that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownItem {
+	/// Its hash and sketch.
+	pub leaf: Leaf,
+	/// The hashes beside the way from it to the output root; empty where the root is over what is shown.
+	pub proof: Vec<H256>,
 }
 
 fn call<const N: usize>(pallet: &str, name: &str, arguments: [(&str, Value); N]) -> Call {
@@ -50,6 +64,15 @@ fn number(number: impl Into<u128>) -> Value {
 /// A variant without fields. `Debug` names it as the chain does: both come from the same enum.
 fn variant(variant: impl std::fmt::Debug) -> Value {
 	Value::unnamed_variant(format!("{variant:?}"), [])
+}
+
+fn tolerance_value(tolerance: Tolerance) -> Value {
+	match tolerance {
+		Tolerance::Exact => variant(tolerance),
+		Tolerance::Approx { agree, wrong } => {
+			Value::named_variant("Approx", [("agree", number(agree)), ("wrong", number(wrong))])
+		},
+	}
 }
 
 fn intro_value(intro: &IntroView) -> Value {
@@ -102,7 +125,7 @@ pub fn purge_keys() -> Call {
 	call("Stake", "purge_keys", [])
 }
 
-/// Registers a model.
+/// Registers a model. It takes tasks once it is calibrated.
 pub fn register_model(
 	name: &str,
 	kind: ModelKind,
@@ -118,6 +141,23 @@ pub fn register_model(
 		("work_window", number(work_window)),
 	];
 	call("Models", "register", arguments)
+}
+
+/// Says how close two honest results of a model are. `reference_ms` is how long one inference takes on the slowest machine that should still earn;
+/// `evidence` is the hash of the report that says so.
+pub fn calibrate_model(
+	model: ModelId,
+	tolerance: Tolerance,
+	reference_ms: u32,
+	evidence: H256,
+) -> Call {
+	let arguments = [
+		("model", number(model)),
+		("tolerance", tolerance_value(tolerance)),
+		("reference_ms", number(reference_ms)),
+		("evidence", bytes(evidence)),
+	];
+	call("Models", "calibrate", arguments)
 }
 
 /// Posts a task; its fee is held. `max_wait` is in blocks.
@@ -162,6 +202,31 @@ pub fn commit(commitments: &[Commitment]) -> Call {
 	call("Tasks", "commit", [("commitments", Value::unnamed_composite(commitments))])
 }
 
+fn shown_item(shown: &ShownItem) -> Value {
+	let (hash, sketch) = (bytes(shown.leaf.hash), bytes(shown.leaf.sketch));
+	let proof = shown.proof.iter().map(bytes);
+	Value::named_composite([
+		("leaf", Value::named_composite([("hash", hash), ("sketch", sketch)])),
+		("proof", Value::unnamed_composite(proof)),
+	])
+}
+
+/// Says that the inputs of a task cannot be had.
+pub fn unavailable(task: TaskId) -> Call {
+	call("Tasks", "unavailable", [("task", number(task))])
+}
+
+/// Says that the outputs of a task never came.
+pub fn undelivered(task: TaskId) -> Call {
+	call("Tasks", "undelivered", [("task", number(task))])
+}
+
+/// Has a court judge an item of a paid task.
+pub fn challenge(task: TaskId, item: u32, shown: &ShownItem) -> Call {
+	let arguments = [("task", number(task)), ("item", number(item)), ("shown", shown_item(shown))];
+	call("Tasks", "challenge", arguments)
+}
+
 /// Shows the results behind commitments.
 pub fn reveal(reveals: &[Reveal]) -> Call {
 	let reveals = reveals.iter().map(|reveal| {
@@ -169,6 +234,7 @@ pub fn reveal(reveals: &[Reveal]) -> Call {
 			("task", number(reveal.task)),
 			("output_root", bytes(reveal.output_root)),
 			("salt", bytes(reveal.salt)),
+			("items", Value::unnamed_composite(reveal.items.iter().map(shown_item))),
 		])
 	});
 	call("Tasks", "reveal", [("reveals", Value::unnamed_composite(reveals))])
@@ -177,6 +243,7 @@ pub fn reveal(reveals: &[Reveal]) -> Call {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use cuckoo_primitives::tolerance::NO_SKETCH;
 
 	/// `Pallet.call(argument, …)`.
 	fn signature(call: &Call) -> String {
@@ -191,6 +258,7 @@ mod tests {
 	fn calls_have_the_names_of_the_chain() {
 		let (who, hash) = (AccountId32::new([7; 32]), H256::repeat_byte(9));
 		let intro = IntroView::default();
+		let shown = ShownItem { leaf: Leaf { hash, sketch: NO_SKETCH }, proof: vec![hash] };
 		let calls = [
 			(
 				register(Role::Miner, &who, &intro, 0, 1),
@@ -203,10 +271,17 @@ mod tests {
 				register_model("m", ModelKind::Tensor, hash, 1, 1),
 				"Models.register(name, kind, manifest, min_fee, work_window)",
 			),
+			(
+				calibrate_model(1, Tolerance::Exact, 1, hash),
+				"Models.calibrate(model, tolerance, reference_ms, evidence)",
+			),
 			(post(1, hash, 1, 1, 1), "Tasks.post(model, input_root, items, fee, max_wait)"),
 			(go_online(&[1], 1), "Tasks.go_online(models, slots)"),
 			(commit(&[]), "Tasks.commit(commitments)"),
 			(reveal(&[]), "Tasks.reveal(reveals)"),
+			(unavailable(1), "Tasks.unavailable(task)"),
+			(undelivered(1), "Tasks.undelivered(task)"),
+			(challenge(1, 2, &shown), "Tasks.challenge(task, item, shown)"),
 		];
 		for (call, expected) in calls {
 			assert_eq!(signature(&call), expected);
@@ -217,6 +292,11 @@ mod tests {
 	fn values_have_the_shape_of_their_type() {
 		assert_eq!(variant(Role::Coordinator), Value::unnamed_variant("Coordinator", []));
 		assert_eq!(variant(ModelKind::TextToImage), Value::unnamed_variant("TextToImage", []));
+		assert_eq!(tolerance_value(Tolerance::Exact), Value::unnamed_variant("Exact", []));
+		assert_eq!(
+			tolerance_value(Tolerance::Approx { agree: 210, wrong: 840 }),
+			Value::named_variant("Approx", [("agree", number(210u32)), ("wrong", number(840u32))]),
+		);
 		let hash = H256::repeat_byte(1);
 		let promise = Commitment { task: 5, round: 2, input_root: H256::zero(), hash };
 		let value = Value::named_composite([

@@ -113,6 +113,8 @@ async fn models(State(app): State<Arc<App>>) -> Result<Json<serde_json::Value>, 
 					"manifest": model.manifest,
 					"min_fee": model.min_fee.to_string(),
 					"work_window": model.work_window,
+					"tolerance": model.tolerance,
+					"reference_ms": model.reference_ms,
 				},
 			})
 		})

@@ -100,6 +100,8 @@ pub trait Chain: Send + Sync {
 	fn newest_task(&self) -> Answer<'_, Option<TaskId>>;
 	/// Every model.
 	fn models(&self) -> Answer<'_, Vec<ModelView>>;
+	/// Says that a task's outputs never came, and waits until that is in a block.
+	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>>;
 	/// Posts a task of one item and waits until it is in a block.
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>>;
 }
@@ -256,6 +258,10 @@ impl Chain for NodeChain {
 			Ok::<_, String>(models)
 		})
 		.boxed()
+	}
+
+	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>> {
+		async move { self.signer.submit(calls::undelivered(task)).await.map(drop) }.boxed()
 	}
 
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>> {

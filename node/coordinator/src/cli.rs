@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+	fs::File,
+	io::Read,
+	path::{Path, PathBuf},
+};
 
 use anyhow::{ensure, Context};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,7 +16,10 @@ use cuckoo_client::{
 	},
 	events, Signer,
 };
-use cuckoo_primitives::{Balance, BlockNumber, ModelKind, Role, MAX_LINE_BYTES};
+use cuckoo_primitives::{
+	tolerance::Tolerance, Balance, BlockNumber, ModelId, ModelKind, Role, MAX_LINE_BYTES,
+};
+use serde::Deserialize;
 use sp_core::H256;
 use sp_crypto_hashing::blake2_256;
 
@@ -20,6 +27,9 @@ use crate::{
 	config::{Config, Flags, ENV_CONFIG},
 	server,
 };
+
+/// The largest calibration report that is read.
+const MAX_REPORT_BYTES: u64 = 16 << 20;
 
 /// Serves AI models to applications over HTTP: posts their requests to the Cuckoo chain, hands the work to the miners
 /// that the chain draws, and the results back.
@@ -61,8 +71,10 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ModelCommand {
-	/// Register a model, so that tasks can be posted for it.
+	/// Register a model. Tasks can be posted for it once it is calibrated.
 	Register(Box<ModelArgs>),
+	/// Tell the chain how close two honest results of a model of yours are, so that tasks can be posted for it.
+	Calibrate(Box<CalibrateArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -83,9 +95,28 @@ struct ModelArgs {
 	/// The least fee for one inference, in CAI.
 	#[arg(long, value_name = "CAI", value_parser = parse_cai)]
 	min_fee: Balance,
-	/// How many blocks of 3 s a miner has from draw to commit, for one inference.
+	/// How many blocks of 3 s a miner has from draw to commit at least, to fetch the inputs and hand over the outputs. On top of it come five times the
+	/// reference time of its items.
 	#[arg(long, value_name = "BLOCKS")]
 	work_window: BlockNumber,
+	/// The report of `miner-client calibrate`: the model is calibrated with it at once. Without it, `model calibrate` does so later.
+	#[arg(long, value_name = "FILE")]
+	calibration: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct CalibrateArgs {
+	#[command(flatten)]
+	node: NodeArgs,
+	/// The key of the account that registered the model.
+	#[command(flatten)]
+	key: KeyArgs,
+	/// The model's number.
+	#[arg(long, value_name = "NUMBER")]
+	model: ModelId,
+	/// The report of `miner-client calibrate`.
+	#[arg(long, value_name = "FILE")]
+	calibration: PathBuf,
 }
 
 /// The kinds of models, as they are written on the command line.
@@ -117,6 +148,7 @@ impl Cli {
 			Command::Key(command) => command.run(),
 			Command::Register(args) => args.run(Role::Coordinator).await,
 			Command::Model(ModelCommand::Register(args)) => args.register().await,
+			Command::Model(ModelCommand::Calibrate(args)) => args.calibrate().await,
 		}
 	}
 }
@@ -125,6 +157,8 @@ impl ModelArgs {
 	async fn register(self) -> anyhow::Result<()> {
 		ensure_fits("the name", &self.name, MAX_LINE_BYTES)?;
 		let manifest = manifest(&self.manifest)?;
+		// Before anything is paid for.
+		let calibration = self.calibration.as_deref().map(Calibration::read).transpose()?;
 		let key = self.key.load()?;
 		let node = self.node.connect().await?;
 		let signer = Signer::start(node, key).await?;
@@ -140,6 +174,86 @@ impl ModelArgs {
 			included.block,
 			format_cai(self.min_fee),
 			self.work_window
+		);
+		let next =
+			format!("`cuckoo-coordinator model calibrate --model {model} --calibration FILE`");
+		let Some(calibration) = calibration else {
+			println!(
+				"it takes no tasks before it is calibrated: measure it with `miner-client calibrate`, which writes FILE, \
+				 then {next}"
+			);
+			return Ok(());
+		};
+		let calibrated = calibration.submit(&signer, model).await;
+		calibrated.with_context(|| {
+			format!(
+				"the model is registered, but not calibrated; with a report that is right: {next}"
+			)
+		})
+	}
+}
+
+impl CalibrateArgs {
+	async fn calibrate(self) -> anyhow::Result<()> {
+		let calibration = Calibration::read(&self.calibration)?;
+		let key = self.key.load()?;
+		let node = self.node.connect().await?;
+		let signer = Signer::start(node, key).await?;
+		calibration.submit(&signer, self.model).await
+	}
+}
+
+/// What of a calibration report goes on chain; there is more in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+struct Findings {
+	/// How close two honest results are.
+	tolerance: Tolerance,
+	/// How long one inference takes on the slowest machine that should still earn, in milliseconds.
+	reference_ms: u32,
+}
+
+/// A calibration report, as `miner-client calibrate` writes it.
+#[derive(Debug)]
+struct Calibration {
+	findings: Findings,
+	/// The BLAKE2b-256 hash of the file.
+	evidence: H256,
+}
+
+impl Calibration {
+	fn read(path: &Path) -> anyhow::Result<Self> {
+		let shown = path.display();
+		let mut report = Vec::new();
+		let size = File::open(path)
+			.and_then(|file| file.take(MAX_REPORT_BYTES + 1).read_to_end(&mut report))
+			.with_context(|| format!("--calibration {shown} cannot be read"))?;
+		ensure!(
+			size as u64 <= MAX_REPORT_BYTES,
+			"--calibration {shown} is no calibration report: it has more than {} MiB",
+			MAX_REPORT_BYTES >> 20
+		);
+		let findings = serde_json::from_slice(&report).with_context(|| {
+			format!(
+				"--calibration {shown} is no report of `miner-client calibrate`, which holds at least \
+				 {{\"tolerance\": {{\"approx\": {{\"agree\": 210, \"wrong\": 840}}}}, \"reference_ms\": 120}}"
+			)
+		})?;
+		Ok(Self { findings, evidence: blake2_256(&report).into() })
+	}
+
+	async fn submit(&self, signer: &Signer, model: ModelId) -> anyhow::Result<()> {
+		let Findings { tolerance, reference_ms } = self.findings;
+		let call = calls::calibrate_model(model, tolerance, reference_ms, self.evidence);
+		let included = signer.submit(call).await?;
+		let tolerance = match tolerance {
+			Tolerance::Exact => "results are the same to the last bit".into(),
+			Tolerance::Approx { agree, wrong } => {
+				format!("results agree up to {agree} millionths and are wrong beyond {wrong}")
+			},
+		};
+		println!(
+			"model {model} calibrated in block {}: {tolerance}, an inference takes {reference_ms} ms, evidence {:?}",
+			included.block, self.evidence
 		);
 		Ok(())
 	}
@@ -182,6 +296,68 @@ mod tests {
 		assert_eq!(manifest(&format!("{hash:?}")).unwrap(), hash);
 		assert!(manifest("0x12").is_err());
 		assert!(manifest("/nowhere/at/all").is_err());
+	}
+
+	#[test]
+	fn a_model_is_calibrated_with_a_report() {
+		let dir = tempfile::tempdir().unwrap();
+		let path = dir.path().join("calibration.json");
+		let read = |report: &str| {
+			std::fs::write(&path, report).unwrap();
+			Calibration::read(&path)
+		};
+		let report = r#"{"inputs": 256, "tolerance": {"approx": {"agree": 210, "wrong": 840}}, "reference_ms": 120}"#;
+		let calibration = read(report).unwrap();
+		let tolerance = Tolerance::Approx { agree: 210, wrong: 840 };
+		assert_eq!(calibration.findings, Findings { tolerance, reference_ms: 120 });
+		assert_eq!(calibration.evidence, H256::from(blake2_256(report.as_bytes())));
+		let exact = read(r#"{"tolerance": "exact", "reference_ms": 1}"#).unwrap();
+		assert_eq!(exact.findings.tolerance, Tolerance::Exact);
+		// Another report is other evidence, whatever it says.
+		assert_ne!(read(&format!("{report} ")).unwrap().evidence, calibration.evidence);
+	}
+
+	#[test]
+	fn what_is_no_report_is_told_so() {
+		let dir = tempfile::tempdir().unwrap();
+		let path = dir.path().join("calibration.json");
+		let error = |report: &[u8]| {
+			std::fs::write(&path, report).unwrap();
+			format!("{:#}", Calibration::read(&path).unwrap_err())
+		};
+		for report in [&b""[..], b"[]", br#"{"tolerance": "exact"}"#, br#"{"reference_ms": 5}"#] {
+			let text = error(report);
+			assert!(text.contains("calibration.json") && text.contains("\"agree\": 210"), "{text}");
+		}
+		let text = error(br#"{"tolerance": {"approx": {"agree": 210}}, "reference_ms": 5}"#);
+		assert!(text.contains("missing field `wrong`"), "{text}");
+		let text = error(" ".repeat(MAX_REPORT_BYTES as usize + 1).as_bytes());
+		assert!(text.contains("16 MiB"), "{text}");
+		let text = format!("{:#}", Calibration::read(Path::new("/nowhere/at/all")).unwrap_err());
+		assert!(text.contains("--calibration /nowhere/at/all"), "{text}");
+	}
+
+	#[test]
+	fn a_model_is_registered_with_a_report_or_calibrated_later() {
+		let model = |line: &str| {
+			let line = format!("cuckoo-coordinator model {line} --key-file k.json");
+			match Cli::try_parse_from(line.split(' ')).unwrap().command {
+				Command::Model(command) => command,
+				_ => panic!("not model"),
+			}
+		};
+		let register = "register m --kind tensor --manifest m --min-fee 0.5 --work-window 20";
+		for (more, expected) in [("", None), (" --calibration c.json", Some("c.json"))] {
+			let ModelCommand::Register(args) = model(&format!("{register}{more}")) else {
+				panic!("not register");
+			};
+			assert_eq!(args.calibration.as_deref(), expected.map(Path::new));
+		}
+		let ModelCommand::Calibrate(args) = model("calibrate --model 3 --calibration c.json")
+		else {
+			panic!("not calibrate");
+		};
+		assert_eq!((args.model, args.calibration.as_path()), (3, Path::new("c.json")));
 	}
 
 	#[test]

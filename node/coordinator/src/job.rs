@@ -92,6 +92,10 @@ pub enum Settlement {
 	Void,
 	/// The fee came back.
 	Refunded,
+	/// The fee was burnt: miners could not have the input, or the output never came.
+	Burnt,
+	/// The miner was paid, and then a court found its result wrong.
+	Overturned,
 }
 
 impl Settlement {
@@ -102,10 +106,12 @@ impl Settlement {
 		self == next
 			|| match self {
 				None => matches!(next, Pending | Void),
-				Pending => matches!(next, None | Settled | Disputed | Void | Refunded),
-				Disputed => matches!(next, Settled | Void | Refunded),
-				Settled => next == Disputed,
-				Void | Refunded => false,
+				Pending => {
+					matches!(next, None | Settled | Disputed | Void | Refunded | Burnt | Overturned)
+				},
+				Disputed => matches!(next, Settled | Void | Refunded | Burnt | Overturned),
+				Settled => matches!(next, Disputed | Overturned),
+				Void | Refunded | Burnt | Overturned => false,
 			}
 	}
 }
@@ -140,6 +146,8 @@ pub struct Posting {
 pub struct Output {
 	/// BLAKE2b-256 of its bytes.
 	pub hash: H256,
+	/// Its sketch, in hexadecimal: with the hash, what stands under the output root on chain.
+	pub sketch: String,
 	/// The round of the task in which it was delivered.
 	pub round: u32,
 	/// The operator account that delivered it.
@@ -160,6 +168,9 @@ pub struct JobBlocks {
 	/// It was paid, or the fee came back.
 	pub settled: Option<BlockNumber>,
 }
+
+/// So many blocks after the commitment the output must be here. The chain hears of it only until the lot, four blocks after the commitment.
+const UNDELIVERED_AFTER: BlockNumber = 2;
 
 /// How long a miner that was paid may take to deliver: some of its attempts, which are 15 s apart.
 const DELIVERY_BLOCKS: BlockNumber = 20;
@@ -233,7 +244,11 @@ impl Job {
 			Settlement::Pending | Settlement::Disputed => true,
 			// Paid, and the output may still come.
 			Settlement::Settled => !self.state.is_final(),
-			Settlement::None | Settlement::Void | Settlement::Refunded => false,
+			Settlement::None
+			| Settlement::Void
+			| Settlement::Refunded
+			| Settlement::Burnt
+			| Settlement::Overturned => false,
 		}
 	}
 
@@ -291,9 +306,16 @@ impl Job {
 		};
 		match view.phase {
 			TaskPhase::Queued => self.go_on(JobState::Queued),
-			TaskPhase::Working | TaskPhase::Revealing => {
+			TaskPhase::Working
+			| TaskPhase::Lottery
+			| TaskPhase::Verifying
+			| TaskPhase::Revealing
+			| TaskPhase::Disputed => {
 				if redrawn || self.state == JobState::Queued {
 					self.go_on(JobState::Assigned);
+				}
+				if view.phase == TaskPhase::Disputed {
+					self.settlement = Settlement::Disputed;
 				}
 			},
 			TaskPhase::Settled => {
@@ -309,7 +331,35 @@ impl Job {
 				let why = "the coordinator took the task back; the fee was refunded";
 				self.end(JobState::Cancelled, why);
 			},
+			TaskPhase::Rejected => {
+				self.settlement = Settlement::Refunded;
+				self.doubt("a court found the miner's result wrong; the fee was refunded");
+			},
+			TaskPhase::Overturned => {
+				self.settlement = Settlement::Overturned;
+				self.doubt("the miner was paid, and then a court found its result wrong");
+			},
+			TaskPhase::Void => {
+				self.settlement = Settlement::Refunded;
+				self.doubt("no court could tell who is right; the fee was refunded");
+			},
+			TaskPhase::Unavailable => {
+				self.settlement = Settlement::Burnt;
+				self.doubt("miners could not fetch the input; the fee was burnt");
+			},
+			TaskPhase::Undelivered => {
+				self.settlement = Settlement::Burnt;
+				self.doubt(
+					"the miner committed to a result and did not deliver it; the fee was burnt",
+				);
+			},
 		}
+	}
+
+	/// The chain did not accept the result. An output that is here stays here, with the reason beside it.
+	fn doubt(&mut self, why: &str) {
+		self.error = Some(why.into());
+		self.end(JobState::Failed, why);
 	}
 
 	/// Gives up, some blocks after it was first asked, on an output that was paid for and does not come. `now` is the newest block.
@@ -334,6 +384,16 @@ impl Job {
 		self.output = Some(output);
 		self.state = JobState::Completed;
 		Ok(())
+	}
+
+	/// Whether its miner has committed and delivered nothing, so late that the coordinator should say so on chain. `now` is the newest block.
+	pub fn is_undelivered(&self, view: &TaskView, now: BlockNumber) -> bool {
+		let delivered = self.output.as_ref().is_some_and(|output| output.round == view.round);
+		let overdue = view
+			.blocks
+			.committed
+			.is_some_and(|block| now >= block.saturating_add(UNDELIVERED_AFTER));
+		view.phase == TaskPhase::Lottery && overdue && !delivered && !self.state.is_final()
 	}
 
 	fn go_on(&mut self, state: JobState) {
@@ -396,12 +456,15 @@ pub(crate) mod tests {
 			phase,
 			miner: Some(AccountId32::new([8; 32])),
 			blocks: TaskBlocks { posted: 10, drawn: Some(12), ..Default::default() },
+			sample: Vec::new(),
+			verifiers: Vec::new(),
 			output_root: None,
 		}
 	}
 
 	fn output(hash: u8, round: u32) -> Output {
-		Output { hash: H256::repeat_byte(hash), round, operator: AccountId32::new([7; 32]) }
+		let (hash, sketch) = (H256::repeat_byte(hash), String::new());
+		Output { hash, sketch, round, operator: AccountId32::new([7; 32]) }
 	}
 
 	#[test]
@@ -426,12 +489,17 @@ pub(crate) mod tests {
 			(Pending, Disputed),
 			(Pending, Void),
 			(Pending, Refunded),
+			(Pending, Burnt),
+			(Pending, Overturned),
 			(Disputed, Settled),
 			(Disputed, Void),
 			(Disputed, Refunded),
+			(Disputed, Burnt),
+			(Disputed, Overturned),
 			(Settled, Disputed),
+			(Settled, Overturned),
 		];
-		let all = [None, Pending, Settled, Disputed, Void, Refunded];
+		let all = [None, Pending, Settled, Disputed, Void, Refunded, Burnt, Overturned];
 		for from in all {
 			for to in all {
 				let expected = from == to || legal.contains(&(from, to));

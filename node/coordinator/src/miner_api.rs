@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-	extract::{DefaultBodyLimit, Path, Request, State},
+	extract::{DefaultBodyLimit, Path, Query, Request, State},
 	http::{request::Parts, StatusCode},
 	middleware,
 	response::{IntoResponse, Response},
@@ -16,10 +16,12 @@ use axum::{
 };
 use cuckoo_client::request::{now, Claim, RequestError};
 use cuckoo_primitives::{
-	views::{Seat, TaskPhase},
-	work::{Inputs, MAX_BLOB_BYTES},
+	merkle::SKETCH_BYTES,
+	views::{Seat, SeatKind, TaskPhase},
+	work::{Inputs, MAX_BLOB_BYTES, NO_OUTPUT},
 	ModelKind, TaskId,
 };
+use serde::Deserialize;
 use sp_core::{crypto::AccountId32, H256};
 
 use crate::{
@@ -115,24 +117,46 @@ async fn blob(
 		let job = app.book.by_task(seat.task).await?.filter(|job| job.input == hash);
 		let Some(job) = job else { continue };
 		let input = app.blobs.get(hash).await?;
-		let fetched = move |job: &mut Job| {
-			job.fetched(seat.round);
-			Ok(())
-		};
-		app.book.update::<BookError>(job.id, fetched).await?;
+		// Verifiers and jurors come after the fact.
+		if seat.kind == SeatKind::Primary {
+			let fetched = move |job: &mut Job| {
+				job.fetched(seat.round);
+				Ok(())
+			};
+			app.book.update::<BookError>(job.id, fetched).await?;
+		}
 		return Ok(input.into_response());
 	}
 	Err(no_seat())
 }
 
-/// `PUT /v1/miner/tasks/{task}/outputs/{item}`
+/// What an upload says beside the bytes.
+#[derive(Deserialize)]
+struct Upload {
+	/// The sketch of the output, in hexadecimal.
+	sketch: String,
+}
+
+impl Upload {
+	fn check(&self) -> Result<(), ApiError> {
+		let mut sketch = [0; SKETCH_BYTES];
+		hex::decode_to_slice(&self.sketch, &mut sketch).map_err(|error| {
+			let message = format!("sketch must be {SKETCH_BYTES} bytes in hexadecimal: {error}");
+			ApiError::bad("sketch", "invalid_value", message)
+		})
+	}
+}
+
+/// `PUT /v1/miner/tasks/{task}/outputs/{item}?sketch={hex}`
 async fn output(
 	State(app): State<Arc<App>>,
 	Path((task, item)): Path<(TaskId, u32)>,
+	Query(upload): Query<Upload>,
 	request: Request,
 ) -> Result<StatusCode, ApiError> {
 	let (parts, body) = request.into_parts();
 	let claim = claim(&parts)?;
+	upload.check()?;
 	let job = job_of(&app, task).await?;
 	if item != 0 {
 		return Err(ApiError::not_found("the task has one item, number 0"));
@@ -155,6 +179,7 @@ async fn output(
 		tokio::task::spawn_blocking(move || {
 			let operator = check(&app, claim, &parts, &bytes)?;
 			let size = match kind {
+				_ if bytes == NO_OUTPUT => None,
 				ModelKind::TextToImage => {
 					let picture = Picture::read(&bytes)?;
 					Some((picture.width, picture.height))
@@ -171,16 +196,22 @@ async fn output(
 		tracing::warn!(task, %error, "delivered while the chain does not answer");
 		None
 	});
+	let nothing = bytes == NO_OUTPUT;
 	let hash = app.blobs.put(bytes).await?;
 	let delivered = move |job: &mut Job| {
 		// The deal is with the task that the seat was checked for.
 		if job.task != Some(task) {
 			return Err(Refusal::Delivery(DeliveryRefused::Ended));
 		}
-		job.deliver(Output { hash, round, operator }).map_err(Refusal::Delivery)?;
+		if nothing {
+			job.fail("the model cannot run this input, or gives no finite numbers for it");
+			return Ok(());
+		}
+		let sketch = upload.sketch;
+		job.deliver(Output { hash, sketch, round, operator }).map_err(Refusal::Delivery)?;
 		let same_round = view.filter(|view| view.round == round);
 		if let Some(view) = same_round {
-			if matches!(view.phase, TaskPhase::Working | TaskPhase::Revealing) {
+			if !view.phase.has_ended() && view.phase != TaskPhase::Queued {
 				job.follow(&view);
 			}
 		}
@@ -231,7 +262,9 @@ async fn round_of(
 	task: TaskId,
 	job: &Job,
 ) -> Result<u32, ApiError> {
-	if let Some(seat) = seats(app, operator.clone()).await?.iter().find(|seat| seat.task == task) {
+	let seats = seats(app, operator.clone()).await?;
+	let own = |seat: &&Seat| seat.task == task && seat.kind == SeatKind::Primary;
+	if let Some(seat) = seats.iter().find(own) {
 		return Ok(seat.round);
 	}
 	let view = app.chain.task(task, At::Best).await?.filter(|view| {

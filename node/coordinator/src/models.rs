@@ -122,6 +122,7 @@ fn by_name<'a>(models: &'a [ModelView], name: &str) -> Option<&'a ModelView> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use cuckoo_primitives::tolerance::Tolerance;
 	use sp_core::H256;
 
 	#[test]
@@ -133,6 +134,8 @@ mod tests {
 			manifest: H256::zero(),
 			min_fee: 1,
 			work_window: 10,
+			tolerance: Some(Tolerance::Approx { agree: 1_000, wrong: 4_000 }),
+			reference_ms: 1,
 			active,
 		};
 		let models = [

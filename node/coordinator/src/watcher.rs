@@ -4,14 +4,12 @@
 //! which the miner was not paid. What is to be followed stands in the book, so a restart goes on where the last run stopped.
 
 use std::{
-	sync::Arc,
+	collections::HashSet,
+	sync::{Arc, Mutex},
 	time::{Duration, Instant},
 };
 
-use cuckoo_primitives::{
-	views::{TaskPhase, TaskView},
-	BlockNumber, TaskId,
-};
+use cuckoo_primitives::{views::TaskView, BlockNumber, TaskId};
 use futures::StreamExt;
 use sp_core::crypto::AccountId32;
 use tokio::sync::watch;
@@ -61,25 +59,20 @@ fn interpret(
 	}
 }
 
-fn has_ended(view: &TaskView) -> bool {
-	match view.phase {
-		TaskPhase::Queued | TaskPhase::Working | TaskPhase::Revealing => false,
-		TaskPhase::Settled | TaskPhase::Expired | TaskPhase::Cancelled => true,
-	}
-}
-
 /// Follows tasks until told to stop.
 pub struct Watcher {
 	book: Book,
 	chain: Arc<dyn Chain>,
 	/// For whoever wants to know whether the chain moves.
 	pulse: watch::Sender<Pulse>,
+	/// The tasks that were said to be undelivered.
+	undelivered: Mutex<HashSet<TaskId>>,
 }
 
 impl Watcher {
 	/// Tells `pulse` of every new block.
 	pub fn new(book: Book, chain: Arc<dyn Chain>, pulse: watch::Sender<Pulse>) -> Self {
-		Self { book, chain, pulse }
+		Self { book, chain, pulse, undelivered: Mutex::default() }
 	}
 
 	/// Runs until `stop` turns true. Looks for a new block every `tick`.
@@ -121,6 +114,9 @@ impl Watcher {
 		let Some(task) = job.task else { return Ok(()) };
 		match self.sight(&job, task).await? {
 			Sight::Task(view) => {
+				if job.is_undelivered(&view, block) {
+					self.say_undelivered(&job, task);
+				}
 				self.change(&job, move |job| {
 					job.follow(&view);
 					job.wait_for_delivery(block);
@@ -147,18 +143,34 @@ impl Watcher {
 		Ok(())
 	}
 
+	/// Says on chain that an output never came: neither this coordinator nor the miner gains by it, but the job ends. Once for a task.
+	fn say_undelivered(&self, job: &Job, task: TaskId) {
+		let first = self.undelivered.lock().is_ok_and(|mut said| said.insert(task));
+		if !first {
+			return;
+		}
+		tracing::warn!(job = %job.id, task, "the miner has committed and delivered nothing; the chain is told");
+		let chain = self.chain.clone();
+		// Beside the round, which must not wait for a block.
+		tokio::spawn(async move {
+			if let Err(error) = chain.undelivered(task).await {
+				tracing::warn!(task, %error, "it could not be told");
+			}
+		});
+	}
+
 	async fn sight(&self, job: &Job, task: TaskId) -> anyhow::Result<Sight> {
 		let owner = self.chain.owner();
 		let view = self.chain.task(task, At::Best).await?;
 		let newest = if view.is_none() { self.chain.newest_task().await? } else { None };
 		let sight = interpret(job, &owner, task, view, newest);
 		let Sight::Task(view) = &sight else { return Ok(sight) };
-		if !has_ended(view) {
+		if !view.phase.has_ended() {
 			return Ok(sight);
 		}
 		let final_view = self.chain.task(task, At::Finalized).await?;
 		Ok(match interpret(job, &owner, task, final_view, None) {
-			Sight::Task(view) if has_ended(&view) => Sight::Task(view),
+			Sight::Task(view) if view.phase.has_ended() => Sight::Task(view),
 			_ => Sight::Ending,
 		})
 	}
@@ -184,6 +196,7 @@ impl Watcher {
 mod tests {
 	use super::*;
 	use crate::job::tests::{job, view};
+	use cuckoo_primitives::views::TaskPhase;
 
 	#[test]
 	fn a_task_is_told_from_another_a_lost_one_and_a_forgotten_one() {

@@ -5,7 +5,10 @@
 mod common;
 
 use base64::{engine::general_purpose::STANDARD, Engine};
-use common::{picture, some_ticks, until_tasks, Coordinator, FakeChain, Fault, Miner, MINER_OWNER};
+use common::{
+	output_path, picture, some_ticks, until_tasks, Coordinator, FakeChain, Fault, Miner,
+	MINER_OWNER,
+};
 use cuckoo_coordinator::{chain::POST_LIFE, config::Config};
 use cuckoo_primitives::{views::TaskPhase, work::TextToImageInput, CAI};
 use serde_json::{json, Value};
@@ -24,7 +27,7 @@ async fn a_prompt_becomes_a_picture() {
 		chain.draw(task.task, &miner.account());
 		let input: TextToImageInput = serde_json::from_slice(&miner.fetch(&task).await).unwrap();
 		assert_eq!((input.prompt.as_str(), input.seed, input.steps), ("a red circle", 5, 20));
-		let upload = miner.put("/v1/miner/tasks/0/outputs/0", &picture(200)).await;
+		let upload = miner.put(&output_path(0), &picture(200)).await;
 		assert_eq!(upload.status(), 204);
 	};
 	let (response, ()) = tokio::join!(asked, mined);
@@ -149,7 +152,7 @@ async fn a_late_picture_can_be_fetched_later() {
 	coordinator.until(job, "state", "assigned").await;
 	miner.fetch(&chain.tasks()[0]).await;
 	coordinator.until(job, "state", "running").await;
-	miner.put("/v1/miner/tasks/0/outputs/0", &picture(1)).await;
+	miner.put(&output_path(0), &picture(1)).await;
 	coordinator.until(job, "state", "completed").await;
 	assert_eq!(coordinator.get(&format!("/v1/jobs/{job}/output")).await.status(), 200);
 	coordinator.stop().await;
@@ -203,7 +206,7 @@ async fn a_restart_loses_no_job() {
 	let miner = Miner::new(9, &coordinator);
 	chain.draw(0, &miner.account());
 	miner.fetch(&chain.tasks()[0]).await;
-	assert_eq!(miner.put("/v1/miner/tasks/0/outputs/0", &picture(1)).await.status(), 204);
+	assert_eq!(miner.put(&output_path(0), &picture(1)).await.status(), 204);
 	chain.end(0, TaskPhase::Settled);
 	let job = coordinator.until(&job, "settlement", "settled").await;
 	assert_eq!(job["state"], "completed");

@@ -5,7 +5,7 @@ use crate::{
 	types::{Model, ModelStatus, Name},
 };
 use alloc::vec;
-use cuckoo_primitives::{Balance, ModelId, ModelKind, MAX_LINE_BYTES};
+use cuckoo_primitives::{tolerance::Tolerance, Balance, ModelId, ModelKind, MAX_LINE_BYTES};
 use frame_benchmarking::v2::*;
 use frame_support::traits::{
 	fungible::{Inspect, Mutate},
@@ -31,6 +31,8 @@ pub(crate) fn model<T: Config>() -> ModelId {
 			manifest: H256::zero(),
 			min_fee: T::LeastFee::get(),
 			work_window: T::MaxWorkWindow::get(),
+			tolerance: Some(Tolerance::Approx { agree: 1_000, wrong: 4_000 }),
+			reference_ms: 1,
 			deposit: T::Deposit::get(),
 			status: ModelStatus::Active,
 		},
@@ -104,6 +106,33 @@ mod benchmarks {
 
 		let entry = Models::<T>::get(id).ok_or("no model")?;
 		assert_eq!((entry.status, entry.deposit), (ModelStatus::Retired, 0));
+		Ok(())
+	}
+
+	#[benchmark]
+	fn calibrate() -> Result<(), BenchmarkError> {
+		let (caller, id) = registrar::<T>()?;
+		let tolerance =
+			Tolerance::Approx { agree: T::LeastAgree::get(), wrong: T::MostWrong::get() };
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(caller), id, tolerance, T::MaxReference::get(), H256::zero());
+
+		let entry = Models::<T>::get(id).ok_or("no model")?;
+		assert_eq!((entry.status, entry.tolerance), (ModelStatus::Active, Some(tolerance)));
+		Ok(())
+	}
+
+	#[benchmark]
+	fn resume() -> Result<(), BenchmarkError> {
+		let id = model::<T>();
+		Pallet::<T>::do_suspend(id)?;
+
+		#[extrinsic_call]
+		_(RawOrigin::Root, id);
+
+		let status = Models::<T>::get(id).map(|entry| entry.status);
+		assert_eq!(status, Some(ModelStatus::Active));
 		Ok(())
 	}
 

@@ -45,6 +45,9 @@ parameter_types! {
 	pub const Deposit: Balance = 100;
 	pub const LeastFee: Balance = 5;
 	pub const MaxWorkWindow: u32 = 1_000;
+	pub const LeastAgree: u32 = 200;
+	pub const MostWrong: u32 = 500_000;
+	pub const MaxReference: u32 = 600_000;
 }
 
 impl pallet_models::Config for Test {
@@ -54,6 +57,9 @@ impl pallet_models::Config for Test {
 	type Deposit = Deposit;
 	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
+	type LeastAgree = LeastAgree;
+	type MostWrong = MostWrong;
+	type MaxReference = MaxReference;
 }
 
 pub const RICH: u64 = 1;

@@ -2,7 +2,7 @@
 
 use crate::{
 	pallet::{Config, Models, NextModel, Pallet},
-	types::ModelStatus,
+	types::{is_sound, ModelStatus},
 };
 use frame_support::ensure;
 use sp_runtime::TryRuntimeError;
@@ -16,6 +16,21 @@ impl<T: Config> Pallet<T> {
 			ensure!(
 				(model.status == ModelStatus::Retired) == (model.deposit == 0),
 				"a deposit does not go with the model's status"
+			);
+			let calibrated = model.tolerance.is_some();
+			ensure!(
+				match model.status {
+					ModelStatus::Active => calibrated,
+					ModelStatus::Uncalibrated => !calibrated,
+					ModelStatus::Suspended | ModelStatus::Retired => true,
+				},
+				"a tolerance does not go with the model's status"
+			);
+			ensure!(!calibrated || model.reference_ms > 0, "a calibrated model takes no time");
+			// What is allowed at the ends may change with the runtime.
+			ensure!(
+				model.tolerance.is_none_or(|tolerance| is_sound(&tolerance, 1, u32::MAX)),
+				"a tolerance's wrong is not far enough beyond its agree"
 			);
 		}
 		Ok(())

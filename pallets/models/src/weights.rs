@@ -15,6 +15,10 @@ pub trait WeightInfo {
 	fn suspend() -> Weight;
 	/// [`crate::Call::retire`]
 	fn retire() -> Weight;
+	/// [`crate::Call::calibrate`]
+	fn calibrate() -> Weight;
+	/// [`crate::Call::resume`]
+	fn resume() -> Weight;
 }
 
 /// The estimate.
@@ -36,5 +40,11 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 	}
 	fn retire() -> Weight {
 		Self::storage(3, 3)
+	}
+	fn calibrate() -> Weight {
+		Self::storage(1, 1)
+	}
+	fn resume() -> Weight {
+		Self::storage(1, 1)
 	}
 }

@@ -4,6 +4,8 @@
 //! * [`merkle`]: one root over a task's inputs, one over its outputs;
 //! * [`commitment`]: the hash a miner puts on chain before it shows its result;
 //! * `sketch` (`std`): 65 bytes that tell how close two results are;
+//! * [`tolerance`]: how close they must be, and how a chain tells;
+//! * [`sample`]: which items of a task are looked at;
 //! * `traits` (`pallet`): how the pallets see each other;
 //! * [`views`]: what the chain tells about tasks, seats, operators and votes, and the runtime APIs that tell it;
 //! * `work` (`std`): what travels over HTTP between a coordinator and a miner.
@@ -17,8 +19,10 @@ extern crate alloc;
 
 pub mod commitment;
 pub mod merkle;
+pub mod sample;
 #[cfg(feature = "std")]
 pub mod sketch;
+pub mod tolerance;
 #[cfg(feature = "pallet")]
 pub mod traits;
 pub mod types;

@@ -14,7 +14,7 @@ use rand_chacha::{
 };
 use sp_crypto_hashing::blake2_256;
 
-use crate::{merkle::SKETCH_BYTES, types::TaskId};
+use crate::{merkle::SKETCH_BYTES, tolerance::Sketch, types::TaskId};
 
 /// How many projections a sketch holds: as many as a random `u32` has bits.
 pub const PROJECTIONS: usize = 32;
@@ -24,11 +24,7 @@ const TAG: &[u8; 13] = b"cuckoo/sketch";
 /// The sketch of an output's values, in the order in which the model puts them out, before any quantising.
 ///
 /// `None` if a value, or a sum of them, is not a finite number: such an output has no distance to anything.
-pub fn sketch(
-	task: TaskId,
-	item: u32,
-	values: impl IntoIterator<Item = f64>,
-) -> Option<[u8; SKETCH_BYTES]> {
+pub fn sketch(task: TaskId, item: u32, values: impl IntoIterator<Item = f64>) -> Option<Sketch> {
 	let mut signs = ChaCha20Rng::from_seed((TAG, task, item).using_encoded(blake2_256));
 	let mut sums = [0f64; PROJECTIONS];
 	for value in values {
@@ -41,11 +37,12 @@ pub fn sketch(
 		return None;
 	}
 	let largest = sums.iter().fold(0f64, |a, s| a.max(s.abs()));
-	// The smallest exponent at which the largest projection fits 15 bits; sums below 2^-113 are zero for every purpose.
+	// The smallest exponent at which the largest projection fits 15 bits; sums below 2^-112 are zero for every purpose. The least exponent of all is that of
+	// `NO_SKETCH`.
 	let exponent = if largest == 0.0 {
 		0
 	} else {
-		(libm::ilogb(largest) - 14).clamp(i8::MIN.into(), i8::MAX.into())
+		(libm::ilogb(largest) - 14).clamp((-i8::MAX).into(), i8::MAX.into())
 	};
 	let mut out = [0u8; SKETCH_BYTES];
 	out[0] = (exponent as i8) as u8;
@@ -54,26 +51,17 @@ pub fn sketch(
 		let mantissa = scaled.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
 		out[1 + 2 * k..3 + 2 * k].copy_from_slice(&mantissa.to_le_bytes());
 	}
+	// Machines that keep the smallest numbers and those that take them for zero must agree on nothing.
+	if out[1..].iter().all(|byte| *byte == 0) {
+		out[0] = 0;
+	}
 	Some(out)
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
-
-	fn projections(sketch: &[u8; SKETCH_BYTES]) -> Vec<f64> {
-		let exponent = i32::from(sketch[0] as i8);
-		sketch[1..]
-			.chunks_exact(2)
-			.map(|m| libm::scalbn(f64::from(i16::from_le_bytes([m[0], m[1]])), exponent))
-			.collect()
-	}
-
-	fn relative_distance(a: &[u8; SKETCH_BYTES], b: &[u8; SKETCH_BYTES]) -> f64 {
-		let (a, b) = (projections(a), projections(b));
-		let apart: f64 = a.iter().zip(&b).map(|(x, y)| (x - y) * (x - y)).sum();
-		(apart / a.iter().map(|x| x * x).sum::<f64>()).sqrt()
-	}
+	use crate::tolerance::{Distance, NO_SKETCH};
 
 	#[test]
 	fn the_sketch_distance_estimates_the_true_distance() {
@@ -85,7 +73,7 @@ mod tests {
 			let truth = norm(&mut honest.iter().zip(&other).map(|(a, b)| a - b))
 				/ norm(&mut honest.iter().copied());
 			let (a, b) = (sketch(7, 0, honest.iter().copied()), sketch(7, 0, other));
-			let seen = relative_distance(&a.expect("finite"), &b.expect("finite"));
+			let seen = Distance::of(&a.unwrap(), &b.unwrap()).unwrap().to_f64();
 			assert!((0.4..2.5).contains(&(seen / truth)), "{seen} for {truth}");
 		}
 	}
@@ -105,6 +93,6 @@ mod tests {
 		assert_eq!(sketch(1, 0, [f64::INFINITY, 1.0]), None);
 		assert!(sketch(1, 0, [0.0]).is_some());
 		assert!(sketch(1, 0, [1e300]).is_some());
-		assert!(sketch(1, 0, [1e-300]).is_some());
+		assert!(sketch(1, 0, [1e-300]).is_some_and(|sketch| sketch != NO_SKETCH));
 	}
 }

@@ -15,6 +15,9 @@ pub type BlockNumber = u32;
 /// An era's number.
 pub type EraIndex = u32;
 
+/// How long a block takes, in milliseconds. Cannot change once a chain has started.
+pub const MILLIS_PER_BLOCK: u64 = 3_000;
+
 /// Whether a pool's operator takes part.
 #[derive(
 	Clone,
@@ -69,6 +72,16 @@ pub enum PoolStatus {
 pub enum SlashReason {
 	/// The validator signed two blocks for one slot, or two votes in one round of finality.
 	Equivocation,
+	/// The miner did not commit in time.
+	NoCommitment,
+	/// The miner committed and did not show its result in time.
+	NoReveal,
+	/// A court found the miner's result wrong.
+	WrongResult,
+	/// A court found the juror's own result wrong.
+	WrongJuror,
+	/// A court found the miner's results wrong again and again.
+	Repeated,
 }
 
 /// The length of a name, in bytes.

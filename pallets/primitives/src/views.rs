@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use sp_runtime::AccountId32;
 
-use crate::types::{
-	Balance, BlockNumber, EraIndex, ModelId, ModelKind, PoolStatus, Role, SlashReason, TaskId,
+use crate::{
+	tolerance::Tolerance,
+	types::{
+		Balance, BlockNumber, EraIndex, ModelId, ModelKind, PoolStatus, Role, SlashReason, TaskId,
+	},
 };
 
 /// The most entries that one page of a list holds.
@@ -35,7 +38,9 @@ mod planck {
 pub struct Seat {
 	/// The task.
 	pub task: TaskId,
-	/// Which draw of the task this is, from 0; part of the commitment.
+	/// As what the operator sits in the task.
+	pub kind: SeatKind,
+	/// Which draw of the task it came by, from 0; part of the commitment.
 	pub round: u32,
 	/// The model to run.
 	pub model: ModelId,
@@ -47,6 +52,8 @@ pub struct Seat {
 	pub input_root: H256,
 	/// How many inferences the task holds.
 	pub items: u32,
+	/// The items that are looked at. Verifiers and jurors compute no others; the task's miner computes all, and shows these.
+	pub sample: Vec<u32>,
 	/// The fee for the task, in planck.
 	#[serde(with = "planck")]
 	pub fee: Balance,
@@ -58,12 +65,39 @@ pub struct Seat {
 	pub endpoint: String,
 }
 
+/// As what a miner sits in a task.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	codec::DecodeWithMemTracking,
+	codec::MaxEncodedLen,
+	TypeInfo,
+	Serialize,
+	Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SeatKind {
+	/// The task is its own: it computes all items.
+	Primary,
+	/// It computes a sample again.
+	Verifier,
+	/// It computes the one item that a court judges.
+	Juror,
+}
+
 /// What a seat asks of its operator next.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {
 	/// Compute the items and commit to the result.
 	Commit,
+	/// Keep what is behind this commitment until it is asked for.
+	Wait(H256),
 	/// Show the result behind this commitment.
 	Reveal(H256),
 }
@@ -76,14 +110,45 @@ pub enum TaskPhase {
 	Queued,
 	/// Drawn: a miner is computing it.
 	Working,
-	/// Committed: the miner has to show its result.
+	/// Committed: it will be drawn by lot whether the task is audited.
+	Lottery,
+	/// Audited: others compute a sample of it again.
+	Verifying,
+	/// Everybody shows what was committed to.
 	Revealing,
+	/// A court judges it. The miner may have been paid before.
+	Disputed,
 	/// Paid.
 	Settled,
 	/// Nobody finished it within its `max_wait`: refunded.
 	Expired,
 	/// Taken back by its coordinator before a miner was drawn: refunded.
 	Cancelled,
+	/// A court found the result wrong: refunded.
+	Rejected,
+	/// Paid, and then a court found the result wrong.
+	Overturned,
+	/// No court could tell who is right: refunded.
+	Void,
+	/// Miners could not have the inputs: the fee was burnt.
+	Unavailable,
+	/// The coordinator did not get the outputs: the fee was burnt.
+	Undelivered,
+}
+
+impl TaskPhase {
+	/// Whether the task has ended.
+	pub fn has_ended(self) -> bool {
+		!matches!(
+			self,
+			Self::Queued
+				| Self::Working
+				| Self::Lottery
+				| Self::Verifying
+				| Self::Revealing
+				| Self::Disputed
+		)
+	}
 }
 
 /// A task, or its receipt once it has ended.
@@ -99,10 +164,10 @@ pub struct TaskView {
 	pub input_root: H256,
 	/// How many inferences it holds.
 	pub items: u32,
-	/// The fee, in planck: held while the task is open, then paid or refunded.
+	/// The fee, in planck: held while the task is open, then paid, refunded or burnt.
 	#[serde(with = "planck")]
 	pub fee: Balance,
-	/// How many miners were drawn before the present one.
+	/// Which draw the task's miner came by, from 0; while it waits, which draw that will be.
 	pub round: u32,
 	/// Where it is.
 	pub phase: TaskPhase,
@@ -110,6 +175,10 @@ pub struct TaskView {
 	pub miner: Option<AccountId32>,
 	/// The block of each step that was taken.
 	pub blocks: TaskBlocks,
+	/// The items that are looked at, if the task is audited or judged.
+	pub sample: Vec<u32>,
+	/// The owners of the pools of those who compute them again, or have done so.
+	pub verifiers: Vec<AccountId32>,
 	/// The Merkle root over the outputs, once shown.
 	pub output_root: Option<H256>,
 }
@@ -311,8 +380,13 @@ pub struct ModelView {
 	/// The least fee for one inference, in planck.
 	#[serde(with = "planck")]
 	pub min_fee: Balance,
-	/// How many blocks a miner has from draw to commit, for one inference.
+	/// How many blocks a miner has from draw to commit at least, to fetch the inputs and hand over the outputs. On top of it come five times the
+	/// reference time of its items.
 	pub work_window: BlockNumber,
+	/// How close two honest results are; none until it is calibrated.
+	pub tolerance: Option<Tolerance>,
+	/// How long one inference takes on the slowest machine that should still earn, in milliseconds; 0 until it is calibrated.
+	pub reference_ms: u32,
 	/// Whether tasks may be posted for it.
 	pub active: bool,
 }

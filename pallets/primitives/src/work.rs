@@ -4,12 +4,13 @@
 //! | --- | --- |
 //! | `GET /v1/miner/tasks/{task}/inputs` | [`Inputs`] as JSON: the hash of each item's input |
 //! | `GET /v1/miner/blobs/{hash}` | the bytes with that hash |
-//! | `PUT /v1/miner/tasks/{task}/outputs/{item}` | 204; the body is the item's output |
+//! | `PUT /v1/miner/tasks/{task}/outputs/{item}?sketch={hex}` | 204; the body is the item's output, the sketch that of its leaf |
 //!
 //! Every request carries [`HEADER_ACCOUNT`], [`HEADER_EXPIRES`] and [`HEADER_SIGNATURE`]: an sr25519 signature of the seat's operator over
 //! [`request_digest`]. An input of a [`TextToImage`](crate::ModelKind::TextToImage) model is a [`TextToImageInput`] as JSON, of a
 //! [`Tensor`](crate::ModelKind::Tensor) model a safetensors file of its named inputs. An output is a safetensors file: the model's named outputs, or one `u8` tensor
-//! [`IMAGE_TENSOR`] of shape `[height, width, 3]`.
+//! [`IMAGE_TENSOR`] of shape `[height, width, 3]`. Where an input cannot be run, or gives values that are not finite numbers, the output is [`NO_OUTPUT`]: that is a result too, on
+//! which honest miners agree.
 
 use codec::Encode;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub const HEADER_EXPIRES: &str = "cuckoo-expires";
 pub const HEADER_SIGNATURE: &str = "cuckoo-signature";
 /// How far ahead of its arrival a request may expire, in seconds.
 pub const MAX_REQUEST_LIFE: u64 = 60;
+/// The output of an input that cannot be run.
+pub const NO_OUTPUT: &[u8] = b"cuckoo/no-output";
 /// The name of the tensor that holds a picture.
 pub const IMAGE_TENSOR: &str = "image";
 /// The longest prompt, in bytes of UTF-8.

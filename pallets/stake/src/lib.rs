@@ -449,6 +449,8 @@ pub mod pallet {
 		RoundingTooLarge,
 		/// A dispute is open in which the pool may be slashed: nothing can be withdrawn until it is over.
 		Disputed,
+		/// The operator has taken on work for which the owner's bond is at risk: that much of it stays until the work is done.
+		StakeAtRisk,
 		/// What left the pool in this era was slashed to nothing: take the rest out in the next era.
 		WaitForNextEra,
 	}

@@ -79,6 +79,7 @@ parameter_types! {
 	pub static Weights: BTreeMap<AccountId32, Balance> = BTreeMap::new();
 	/// The owners whose operators have something to do.
 	pub static Working: Vec<AccountId32> = Vec::new();
+	pub static AtRisk: BTreeMap<AccountId32, Balance> = BTreeMap::new();
 	/// The validators without session keys.
 	pub static Keyless: Vec<AccountId32> = Vec::new();
 	/// The validators with other keys than those of the next session.
@@ -113,6 +114,12 @@ pub struct Tasks;
 impl Work<AccountId32> for Tasks {
 	fn is_working(owner: &AccountId32) -> bool {
 		Working::get().contains(owner)
+	}
+	fn at_risk(owner: &AccountId32) -> Balance {
+		AtRisk::get().get(owner).copied().unwrap_or(0)
+	}
+	fn forget(owner: &AccountId32) {
+		AtRisk::mutate(|all| all.remove(owner));
 	}
 }
 

@@ -1,6 +1,6 @@
 //! How the pallet looks to the one that hands out work.
 
-use crate::pallet::{Config, Disputes, Intros, Operators, Pallet, Pools};
+use crate::pallet::{Config, CurrentEra, Disputes, Intros, Operators, Pallet, Pools};
 use alloc::vec::Vec;
 use cuckoo_primitives::{traits, Balance, EraIndex, Role, SlashReason};
 use frame_support::dispatch::DispatchResult;
@@ -16,6 +16,22 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 		Pools::<T>::get(owner).map_or(0, |pool| pool.weight)
 	}
 
+	fn own(owner: &T::AccountId) -> Balance {
+		Pools::<T>::get(owner).map_or(0, |pool| pool.own())
+	}
+
+	fn tokens(owner: &T::AccountId) -> Balance {
+		Pools::<T>::get(owner).map_or(0, |pool| pool.tokens)
+	}
+
+	fn least_bond(role: Role) -> Balance {
+		Self::minimum(role)
+	}
+
+	fn era() -> EraIndex {
+		CurrentEra::<T>::get().index
+	}
+
 	fn endpoint(owner: &T::AccountId) -> Vec<u8> {
 		Intros::<T>::get(owner).endpoint.into_inner()
 	}
@@ -28,6 +44,10 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 		Self::do_pay(owner, fee)
 	}
 
+	fn burn(amount: Balance) {
+		Self::burn(amount);
+	}
+
 	fn slash(
 		owner: &T::AccountId,
 		amount: Balance,
@@ -36,6 +56,10 @@ impl<T: Config> traits::Pools<T::AccountId> for Pallet<T> {
 		provers: &[T::AccountId],
 	) -> Balance {
 		Self::do_slash(owner, amount, since, reason, provers)
+	}
+
+	fn jail(owner: &T::AccountId) {
+		Self::do_jail(owner);
 	}
 
 	fn freeze(owner: &T::AccountId) {

@@ -142,6 +142,7 @@ impl<T: Config> Pallet<T> {
 		let jailed = matches!(pool.status, PoolStatus::Jailed { until } if until > era);
 		ensure!(!jailed, Error::<T>::StillJailed);
 		pool.status = PoolStatus::Retired { era };
+		T::Work::forget(&owner);
 		Operators::<T>::remove(&pool.operator);
 		Intros::<T>::remove(&owner);
 		let (reason, deposit) = (HoldReason::Registration.into(), T::RegistrationDeposit::get());

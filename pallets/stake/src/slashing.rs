@@ -165,6 +165,12 @@ impl<T: Config> Pallet<T> {
 		slashed
 	}
 
+	pub(crate) fn do_jail(owner: &T::AccountId) {
+		let Some(mut pool) = Self::settled(owner) else { return };
+		Self::jail(owner, &mut pool);
+		Self::write_pool(owner, pool);
+	}
+
 	/// Takes an operator out of draws and elections for some eras at least.
 	fn jail(owner: &T::AccountId, pool: &mut Pool<T::AccountId>) {
 		let until = CurrentEra::<T>::get().index.saturating_add(T::JailEras::get()); // far from 2³²

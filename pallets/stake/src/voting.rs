@@ -6,7 +6,7 @@ use crate::{
 	},
 	types::{shares_covering, shares_for, tokens_for, Claim, Pool},
 };
-use cuckoo_primitives::{Balance, EraIndex, PoolStatus};
+use cuckoo_primitives::{traits::Work, Balance, EraIndex, PoolStatus};
 use frame_support::{
 	dispatch::DispatchResult,
 	ensure,
@@ -101,6 +101,8 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let mut pool = Self::settled(owner).ok_or(Error::<T>::NotRegistered)?;
 		Self::take_out(voter, owner, &mut pool, amount)?;
+		// Else its voters would pay for what it has taken on.
+		ensure!(voter != owner || pool.own() >= T::Work::at_risk(owner), Error::<T>::StakeAtRisk);
 		Self::write_pool(owner, pool);
 		Ok(())
 	}

@@ -1,12 +1,12 @@
 //! What happens when a block comes. Everything that is due is kept by block; what the hook's budget cannot take goes on in the next block, oldest first.
 
 use crate::{
-	pallet::{Config, DeadlineCursor, Deadlines, Error, Event, Pallet, Receipts, Tasks},
+	pallet::{Config, Courts, DeadlineCursor, Deadlines, Error, Event, Pallet, Receipts, Tasks},
 	queue::End,
 	types::{Due, DueKey, Outcome, Phase},
 	WeightInfo,
 };
-use cuckoo_primitives::{BlockNumber, TaskId};
+use cuckoo_primitives::{BlockNumber, SlashReason, TaskId};
 use frame_support::{
 	storage::with_storage_layer,
 	traits::{Defensive, Get},
@@ -59,15 +59,30 @@ impl<T: Config> Pallet<T> {
 	/// What the hooks will do for a task whatever becomes of it: whoever posts it pays for that too.
 	pub(crate) fn life_weight() -> Weight {
 		T::WeightInfo::ripen()
+			.saturating_add(T::WeightInfo::lottery())
 			.saturating_add(T::WeightInfo::expire())
 			.saturating_add(T::WeightInfo::forget())
+	}
+
+	/// What the hooks will do for a court: whoever challenges pays for it.
+	pub(crate) fn court_weight() -> Weight {
+		T::WeightInfo::convene()
+			.saturating_add(T::WeightInfo::end_jury_commit())
+			.saturating_add(T::WeightInfo::judge())
 	}
 
 	/// What meeting a deadline can cost.
 	pub(crate) fn due_weight(due: Due) -> Weight {
 		match due {
 			Due::Ripe => T::WeightInfo::ripen(),
-			Due::Commit | Due::Reveal => T::WeightInfo::miss(),
+			Due::Commit => T::WeightInfo::miss(),
+			Due::Lottery => T::WeightInfo::lottery(),
+			Due::Audit => T::WeightInfo::open_audit(),
+			Due::Verify => T::WeightInfo::end_verify(),
+			Due::Reveal => T::WeightInfo::end_reveal(),
+			Due::Court => T::WeightInfo::convene(),
+			Due::JuryCommit => T::WeightInfo::end_jury_commit(),
+			Due::JuryReveal => T::WeightInfo::judge(),
 			Due::Expire => T::WeightInfo::expire(),
 			Due::Forget => T::WeightInfo::forget(),
 		}
@@ -76,10 +91,17 @@ impl<T: Config> Pallet<T> {
 	fn meet(now: BlockNumber, task: TaskId, due: Due) -> DispatchResult {
 		match due {
 			Due::Ripe => Self::ripen(task),
-			Due::Commit | Due::Reveal => Self::miss(now, task),
+			Due::Commit => Self::miss_commitment(now, task),
+			Due::Lottery => Self::hold_lottery(now, task),
+			Due::Audit => Self::open_audit(now, task),
+			Due::Verify => Self::end_verify(now, task),
+			Due::Reveal => Self::end_reveal(now, task),
+			Due::Court => Self::convene(now, task),
+			Due::JuryCommit => Self::end_jury_commit(now, task),
+			Due::JuryReveal => Self::end_jury_reveal(now, task),
 			Due::Expire => Self::expire(now, task),
 			Due::Forget => {
-				Receipts::<T>::remove(task);
+				Self::forget(now, task);
 				Ok(())
 			},
 		}
@@ -88,42 +110,37 @@ impl<T: Config> Pallet<T> {
 	/// The task's randomness is there: it joins its queue.
 	fn ripen(id: TaskId) -> DispatchResult {
 		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
-		let end = if task.round == 0 { End::Back } else { End::Front };
+		let end = if task.rounds == 0 { End::Back } else { End::Front };
 		Self::enqueue(task.model, &task.coordinator, id, end)?;
 		task.phase = Phase::Ready;
 		Tasks::<T>::insert(id, task);
 		Ok(())
 	}
 
-	/// The miner did not do its part: it goes offline, and the task back or home.
-	fn miss(now: BlockNumber, id: TaskId) -> DispatchResult {
-		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
-		let miner = task.phase.miner().ok_or(Error::<T>::Corrupt)?.clone();
-		Self::deposit_event(Event::Missed { task: id, miner: miner.clone(), round: task.round });
-		Self::take_offline(&miner)?;
-		Self::leave_seat(&miner, id)?;
-		if now > task.blocks.expires {
-			return Self::refund(now, id, task, Outcome::Expired);
-		}
-		task.round = task.round.checked_add(1).ok_or(Error::<T>::Overflow)?;
-		task.blocks.drawn = None;
-		task.blocks.committed = None;
-		Self::wait(now, id, &mut task);
-		Tasks::<T>::insert(id, task);
-		Ok(())
-	}
-
-	/// Has a task wait for randomness made after this block, and sets the end of its waiting.
-	pub(crate) fn wait(now: BlockNumber, id: TaskId, task: &mut crate::types::Task<T::AccountId>) {
-		let ripe = now.saturating_add(T::RandomnessDelay::get());
-		task.phase = Phase::Ripening { ripe };
-		Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());
-		Deadlines::<T>::insert(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire), ());
+	/// The miner has not committed: the task goes to another.
+	fn miss_commitment(now: BlockNumber, id: TaskId) -> DispatchResult {
+		let task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
+		let miner = task.phase.miner().ok_or(Error::<T>::Corrupt)?;
+		Self::miss(miner, id, task.fee, SlashReason::NoCommitment, &[])?;
+		Self::go_back(now, id, task)
 	}
 
 	fn expire(now: BlockNumber, id: TaskId) -> DispatchResult {
 		let task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
 		Self::leave_queue(id, &task)?;
-		Self::refund(now, id, task, Outcome::Expired)
+		let refund = Self::refund(&task)?;
+		Self::deposit_event(Event::Expired { task: id, refund });
+		Self::end(now, id, task, Outcome::Expired, None);
+		Ok(())
+	}
+
+	/// A receipt goes, unless a court still judges what it is of.
+	fn forget(now: BlockNumber, id: TaskId) {
+		if Courts::<T>::contains_key(id) {
+			let later = now.saturating_add(T::RevealWindow::get()); // see `after`
+			Deadlines::<T>::insert(Self::after(later), DueKey::new(id, Due::Forget), ());
+		} else {
+			Receipts::<T>::remove(id);
+		}
 	}
 }

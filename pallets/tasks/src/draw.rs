@@ -2,18 +2,20 @@
 
 use crate::{
 	pallet::{Config, Deadlines, Demand, Error, Event, Pallet, Queues, Tasks},
-	types::{DrawSet, Due, DueKey, Phase},
+	queue::End,
+	types::{DrawSet, Due, DueKey, Phase, Seat, Task},
 	WeightInfo,
 };
 use alloc::vec::Vec;
 use codec::Encode;
 use cuckoo_primitives::{
-	traits::{Models, WeightedSets},
-	BlockNumber, ModelId, TaskId,
+	traits::{Models, Pools, WeightedSets},
+	views::SeatKind,
+	Balance, BlockNumber, ModelId, TaskId,
 };
 use frame_support::{
 	storage::with_storage_layer,
-	traits::{Defensive, Randomness},
+	traits::{Defensive, Get, Randomness},
 	weights::WeightMeter,
 };
 use sp_crypto_hashing::blake2_256;
@@ -25,6 +27,24 @@ const TAG: &[u8; 11] = b"cuckoo/draw";
 /// How many coordinators in a block may turn out to wait for nobody who is there, before the block's draws end. Each costs the later draws a walk
 /// down the tree.
 pub(crate) const MAX_IDLE: usize = 16;
+
+/// How many miners that are drawn, for a task, its audit or its court, may turn out to have too much at risk already.
+pub(crate) const MAX_REDRAWS: u32 = 4;
+/// Of how many models a coordinator's oldest tasks are tried, before it counts as one for which nobody is there.
+const MAX_HEADS: usize = 3;
+
+/// Whom to draw for one purpose. Whoever is drawn, and whoever is found to have too much at risk, is barred from what is drawn next: so that is as if they had not been in the set.
+pub(crate) struct Pick<AccountId> {
+	barred: Vec<AccountId>,
+	risk: Balance,
+	redraws: u32,
+}
+
+impl<AccountId> Pick<AccountId> {
+	pub(crate) fn new(barred: Vec<AccountId>, risk: Balance) -> Self {
+		Self { barred, risk, redraws: MAX_REDRAWS }
+	}
+}
 
 /// What came of drawing a coordinator.
 pub(crate) enum Draw<AccountId> {
@@ -69,22 +89,53 @@ impl<T: Config> Pallet<T> {
 		else {
 			return Ok(Draw::Nobody);
 		};
-		let Some((model, task)) = Self::oldest(&coordinator) else {
-			return Ok(Draw::Idle(coordinator));
-		};
-		// A miner never gets its own staker's tasks.
-		let own = [coordinator];
-		let miner = T::Sets::draw(&DrawSet::Miners(model), &ticket(b"miner", task), &own);
-		let [coordinator] = own;
-		let Some(miner) = miner else { return Ok(Draw::Idle(coordinator)) };
-		Self::dequeue(model, &coordinator, task)?;
-		Self::assign(now, task, miner)?;
-		Ok(Draw::Assigned)
+		for (model, id) in Self::oldest(&coordinator) {
+			let task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
+			let mut pick = Pick::new(Self::barred(&task), Self::risk(task.fee, SeatKind::Primary));
+			let miner = Self::draw_miner(model, &ticket(b"miner", id), &mut pick);
+			Self::dequeue(model, &coordinator, id)?;
+			if let Some(miner) = miner {
+				Self::assign(now, id, task, miner)?;
+				return Ok(Draw::Assigned);
+			}
+			// Nobody may have it now: the others of this model need not wait behind it.
+			Self::enqueue(model, &coordinator, id, End::Back)?;
+		}
+		Ok(Draw::Idle(coordinator))
 	}
 
-	/// A coordinator's oldest queued task for which a miner is there.
-	fn oldest(coordinator: &T::AccountId) -> Option<(ModelId, TaskId)> {
-		Demand::<T>::get(coordinator)
+	/// Who cannot get a seat in a task: a miner never gets its own staker's tasks, no two seats belong to one owner, and who could not fetch the inputs need not try again.
+	pub(crate) fn barred(task: &Task<T::AccountId>) -> Vec<T::AccountId> {
+		let others = task.phase.seated().chain(&task.unable);
+		core::iter::once(&task.coordinator).chain(others).cloned().collect()
+	}
+
+	/// A miner by stake, of those that may still risk so much.
+	pub(crate) fn draw_miner(
+		model: ModelId,
+		seed: &[u8; 32],
+		pick: &mut Pick<T::AccountId>,
+	) -> Option<T::AccountId> {
+		loop {
+			let ticket = (seed, pick.redraws).using_encoded(blake2_256);
+			let miner = T::Sets::draw(&DrawSet::Miners(model), &ticket, &pick.barred)?;
+			pick.barred.push(miner.clone());
+			if Self::can_risk(&miner, pick.risk) {
+				return Some(miner);
+			}
+			pick.redraws = pick.redraws.checked_sub(1)?;
+		}
+	}
+
+	/// The randomness of the parent block's VRF, for one purpose.
+	pub(crate) fn ticket(purpose: &[u8], task: TaskId) -> Option<[u8; 32]> {
+		let (seed, _) = T::Randomness::random(TAG);
+		Some((TAG, seed?, purpose, task).using_encoded(blake2_256))
+	}
+
+	/// A coordinator's oldest queued tasks of models for which a miner is there, one of each, oldest first.
+	fn oldest(coordinator: &T::AccountId) -> Vec<(ModelId, TaskId)> {
+		let mut heads: Vec<_> = Demand::<T>::get(coordinator)
 			.iter()
 			.filter(|demand| demand.queued > 0)
 			.filter(|demand| T::Sets::total(&DrawSet::Miners(demand.model)) > 0)
@@ -92,21 +143,52 @@ impl<T: Config> Pallet<T> {
 				let queue = Queues::<T>::get(demand.model, coordinator)?;
 				Some((demand.model, queue.head))
 			})
-			.min_by_key(|(_, task)| *task)
+			.collect();
+		heads.sort_by_key(|(_, task)| *task);
+		heads.truncate(MAX_HEADS);
+		heads
 	}
 
-	pub(crate) fn assign(now: BlockNumber, id: TaskId, miner: T::AccountId) -> DispatchResult {
-		let mut task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
-		let window = T::Models::terms(task.model).ok_or(Error::<T>::Corrupt)?.work_window;
-		// Windows and items are bounded (`MaxWorkWindow`, `MaxItems`); a deadline at the end of all blocks is as good as none.
-		let deadline = now.saturating_add(window.saturating_mul(task.items));
+	/// How many blocks somebody has for so many inferences of a model.
+	pub(crate) fn window(model: ModelId, items: u32) -> Result<BlockNumber, Error<T>> {
+		let terms = T::Models::terms(model).ok_or(Error::<T>::Corrupt)?;
+		// The model may have been calibrated anew since the task was posted.
+		Ok(terms.window(items).min(T::MaxWindow::get()))
+	}
+
+	/// A seat as it begins.
+	pub(crate) fn new_seat(
+		kind: SeatKind,
+		round: u32,
+		fee: Balance,
+		now: BlockNumber,
+		deadline: BlockNumber,
+	) -> Seat<T::AccountId> {
+		let (risk, era) = (Self::risk(fee, kind), T::Pools::era());
+		// Saying so costs nothing, so it costs half of the time: nobody gets rid of work that way sooner than by doing it.
+		let patient_until = now.saturating_add(deadline.saturating_sub(now) / 2);
+		Seat { kind, round, risk, era, patient_until, promise: None, shown: None }
+	}
+
+	pub(crate) fn assign(
+		now: BlockNumber,
+		id: TaskId,
+		mut task: Task<T::AccountId>,
+		miner: T::AccountId,
+	) -> DispatchResult {
+		let window = Self::window(task.model, task.items)?;
+		// Bounded by `MaxWindow` when it was posted; a deadline at the end of all blocks is as good as none.
+		let deadline = now.saturating_add(window);
 		Deadlines::<T>::remove(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire));
 		Deadlines::<T>::insert(Self::after(deadline), DueKey::new(id, Due::Commit), ());
 		task.blocks.drawn = Some(now);
 		task.phase = Phase::Working { miner: miner.clone(), deadline };
-		let round = task.round;
+		task.round = task.rounds;
+		task.rounds = task.rounds.checked_add(1).ok_or(Error::<T>::Overflow)?;
+		let (round, fee) = (task.round, task.fee);
 		Tasks::<T>::insert(id, task);
-		Self::take_seat(&miner, id)?;
+		let seat = Self::new_seat(SeatKind::Primary, round, fee, now, deadline);
+		Self::take_seat(&miner, id, seat)?;
 		Self::deposit_event(Event::Drawn { task: id, miner, round, deadline });
 		Ok(())
 	}

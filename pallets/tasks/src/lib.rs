@@ -6,32 +6,43 @@
 extern crate alloc;
 
 pub use pallet::*;
-pub use types::{Commitment, DrawSet, Due, Miner, Outcome, Phase, Receipt, Reveal, Task};
+pub use types::{
+	Commitment, Court, DrawSet, Due, Miner, Outcome, Phase, Receipt, Record, Reveal, ShownItem,
+	Task,
+};
 pub use weights::WeightInfo;
 
+mod audit;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod challenge;
+mod court;
 mod deadlines;
 mod draw;
+mod faults;
 mod lifecycle;
 mod miners;
 #[cfg(test)]
 mod mock;
 mod queue;
+mod results;
 #[cfg(test)]
 mod tests;
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 mod try_state;
 pub mod types;
+pub mod verdict;
 mod views;
 pub mod weights;
 
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use crate::types::{Demands, DueKey, Link, ModelList, Queue, Task, MAX_BATCH};
+	use crate::types::{Demands, DueKey, Link, ModelList, Queue, Sample, Seat, Task, MAX_BATCH};
+	use alloc::vec::Vec;
 	use cuckoo_primitives::{
 		traits::{Models, Pools, WeightedSets},
+		views::SeatKind,
 		Balance, BlockNumber, ModelId, TaskId,
 	};
 	use frame_support::{
@@ -44,7 +55,7 @@ pub mod pallet {
 	};
 	use frame_system::pallet_prelude::{ensure_signed, BlockNumberFor, OriginFor};
 	use sp_core::H256;
-	use sp_runtime::{AccountId32, SaturatedConversion};
+	use sp_runtime::{AccountId32, Perbill, SaturatedConversion};
 
 	#[pallet::config]
 	pub trait Config:
@@ -82,12 +93,43 @@ pub mod pallet {
 		/// How many blocks after posting a task is drawn at the earliest. At 2, the randomness is of a block made after the one with the task.
 		#[pallet::constant]
 		type RandomnessDelay: Get<BlockNumber>;
-		/// How many blocks a miner has from commitment to reveal.
+		/// The most blocks that a miner may have for a task, from draw to commit.
+		#[pallet::constant]
+		type MaxWindow: Get<BlockNumber>;
+		/// How many blocks after the commitment the lot is drawn. The coordinator has so long to say that it did not get the outputs.
+		#[pallet::constant]
+		type LotteryDelay: Get<BlockNumber>;
+		/// For how many blocks verifiers and jurors are looked for, while others may become free.
+		#[pallet::constant]
+		type Patience: Get<BlockNumber>;
+		/// How many blocks there are to show what was committed to.
 		#[pallet::constant]
 		type RevealWindow: Get<BlockNumber>;
-		/// How many blocks a receipt is kept.
+		/// How many blocks a receipt is kept. So long a paid result can be challenged.
 		#[pallet::constant]
 		type ReceiptLife: Get<BlockNumber>;
+		/// How many miners compute the sample of an audited task again; at least 1, at most [`MAX_VERIFIERS`](crate::types::MAX_VERIFIERS).
+		type Verifiers: Get<u32>;
+		/// How many items of a task are in the sample; at least 1, at most [`MAX_SAMPLE`](crate::types::MAX_SAMPLE).
+		type SampleSize: Get<u32>;
+		/// So many audits in a row must find a miner's results right before fewer than all of its tasks are audited.
+		type CleanAudits: Get<u32>;
+		/// The chance of an audit does not fall below this.
+		type LeastAuditRate: Get<Perbill>;
+		/// What a wrong result costs, in fees of its task.
+		type WrongResultSlash: Get<u32>;
+		/// What it costs a juror if the court finds its result wrong, in fees of the task.
+		type WrongJurorSlash: Get<u32>;
+		/// What it costs not to show what was committed to, in fees of the task.
+		type NoRevealSlash: Get<u32>;
+		/// What it costs not to commit in time, in fees of the task.
+		type NoCommitmentSlash: Get<u32>;
+		/// What a challenger puts up, in fees of the task; twice as much after each challenge of it that failed.
+		type ChallengeBond: Get<u32>;
+		/// What of its pool a miner loses beside with its third wrong result within [`Config::FaultMemory`].
+		type RepeatedSlash: Get<Perbill>;
+		/// For how many blocks a wrong result is remembered.
+		type FaultMemory: Get<BlockNumber>;
 		/// The most weight that deadlines and draws may take of a block. What does not fit goes on in the next.
 		#[pallet::constant]
 		type HookBudget: Get<Weight>;
@@ -99,8 +141,10 @@ pub mod pallet {
 	/// Why CAI is held.
 	#[pallet::composite_enum]
 	pub enum HoldReason {
-		/// The fee of an open task.
+		/// The fee of an open task, and that of its audit.
 		Fee,
+		/// The bond of a challenge.
+		Challenge,
 	}
 
 	/// The number of the next task.
@@ -143,8 +187,24 @@ pub mod pallet {
 
 	/// The seats of each miner (owner).
 	#[pallet::storage]
-	pub type Seats<T: Config> =
-		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, TaskId, (), OptionQuery>;
+	pub type Seats<T: Config> = StorageDoubleMap<
+		_,
+		Blake2_128Concat,
+		T::AccountId,
+		Twox64Concat,
+		TaskId,
+		Seat<T::AccountId>,
+		OptionQuery,
+	>;
+
+	/// The courts that sit, by task.
+	#[pallet::storage]
+	pub type Courts<T: Config> =
+		StorageMap<_, Twox64Concat, TaskId, Court<T::AccountId>, OptionQuery>;
+
+	/// What is remembered of each miner (owner) that was audited or judged.
+	#[pallet::storage]
+	pub type Records<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Record, ValueQuery>;
 
 	/// What is due at the start of a block, in the order of the tasks.
 	#[pallet::storage]
@@ -177,7 +237,7 @@ pub mod pallet {
 			task: TaskId,
 			/// The owner of the miner's pool.
 			miner: T::AccountId,
-			/// How many miners were drawn before.
+			/// Which draw of the task this was, from 0.
 			round: u32,
 			/// The last block for its commitment.
 			deadline: BlockNumber,
@@ -188,8 +248,91 @@ pub mod pallet {
 			task: TaskId,
 			/// The owner of the miner's pool.
 			miner: T::AccountId,
-			/// The last block for the reveal.
+			/// As what it sits in the task.
+			kind: SeatKind,
+		},
+		/// A task is not audited: its miner shows the result, and that some of its items stand behind it.
+		NotAudited {
+			/// The task's number.
+			task: TaskId,
+			/// The items.
+			sample: Sample,
+			/// Whether an audit was due and no verifier could be had.
+			due: bool,
+			/// The last block to show the result.
 			deadline: BlockNumber,
+		},
+		/// A task is audited: others compute a sample of it again.
+		AuditOpened {
+			/// The task's number.
+			task: TaskId,
+			/// The owners of their pools.
+			verifiers: Vec<T::AccountId>,
+			/// The items.
+			sample: Sample,
+			/// Which draw of the task the first of them came by; the others by the next ones.
+			round: u32,
+			/// The last block for their commitments.
+			deadline: BlockNumber,
+		},
+		/// The verifiers have committed: everybody shows what was committed to.
+		AuditCommitted {
+			/// The task's number.
+			task: TaskId,
+			/// The last block for it.
+			deadline: BlockNumber,
+		},
+		/// An audit has found a result right, or could not tell: its miner is paid.
+		Audited {
+			/// The task's number.
+			task: TaskId,
+			/// Whether miner and verifiers agreed. Otherwise they were too far apart for that and too close for a court.
+			agreed: bool,
+		},
+		/// Miner and verifiers contradict each other, or somebody challenges a paid result: a court will tell who is right.
+		Disputed {
+			/// The task's number.
+			task: TaskId,
+			/// The item that is judged.
+			item: u32,
+			/// The owners of the pools whose results are judged.
+			accused: Vec<T::AccountId>,
+			/// Who challenged it, if anybody did.
+			challenger: Option<T::AccountId>,
+		},
+		/// A court sits.
+		CourtSeated {
+			/// The task's number.
+			task: TaskId,
+			/// The owners of the jurors' pools.
+			jurors: Vec<T::AccountId>,
+			/// Whether it is the second court.
+			second: bool,
+			/// The last block for the jurors' commitments.
+			deadline: BlockNumber,
+		},
+		/// A court has found who is right.
+		Judged {
+			/// The task's number.
+			task: TaskId,
+			/// The owners of the pools whose results were wrong, jurors among them.
+			wrong: Vec<T::AccountId>,
+		},
+		/// No majority of a court agreed on a result.
+		NoMajority {
+			/// The task's number.
+			task: TaskId,
+			/// Whether it was the second court, or there will be none.
+			last: bool,
+		},
+		/// A challenge failed: its bond went to the accused and the jurors.
+		ChallengeFailed {
+			/// The task's number.
+			task: TaskId,
+			/// The account that challenged.
+			challenger: T::AccountId,
+			/// The bond, in planck.
+			bond: Balance,
 		},
 		/// One commitment of a call was refused; the others stand.
 		CommitRefused {
@@ -220,14 +363,25 @@ pub mod pallet {
 			/// The Merkle root over the outputs.
 			output_root: H256,
 		},
-		/// A miner missed a deadline: it is offline until it calls `go_online`, and the task goes to another.
+		/// A miner missed a deadline: it is slashed, and offline until it calls `go_online`.
 		Missed {
 			/// The task's number.
 			task: TaskId,
 			/// The owner of the miner's pool.
 			miner: T::AccountId,
-			/// How many miners were drawn before it.
+			/// As what it sat in the task.
+			kind: SeatKind,
+			/// Which draw of the task it came by.
 			round: u32,
+		},
+		/// A miner says that a task's inputs cannot be had; another is drawn.
+		Unable {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// As what it sat in the task.
+			kind: SeatKind,
 		},
 		/// Nobody finished a task in time; its fee was returned.
 		Expired {
@@ -242,6 +396,45 @@ pub mod pallet {
 			task: TaskId,
 			/// What was returned, in planck.
 			refund: Balance,
+		},
+		/// A court found the miner's result wrong; the fee was returned.
+		Rejected {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// What was returned, in planck.
+			refund: Balance,
+		},
+		/// A court found a result wrong that had been paid.
+		Overturned {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+		},
+		/// No court could tell who is right; the fee was returned.
+		Void {
+			/// The task's number.
+			task: TaskId,
+			/// What was returned, in planck; 0 after a challenge, for the miner had been paid.
+			refund: Balance,
+		},
+		/// The inputs of a task cannot be had; its fee was burnt.
+		Unavailable {
+			/// The task's number.
+			task: TaskId,
+			/// What was burnt, in planck.
+			burnt: Balance,
+		},
+		/// A coordinator says that it did not get the outputs of a task; its fee was burnt.
+		Undelivered {
+			/// The task's number.
+			task: TaskId,
+			/// The owner of the miner's pool.
+			miner: T::AccountId,
+			/// What was burnt, in planck.
+			burnt: Balance,
 		},
 		/// A miner may be drawn.
 		WentOnline {
@@ -271,13 +464,15 @@ pub mod pallet {
 		UnknownModel,
 		/// No tasks are taken for this model: it is suspended or retired.
 		ModelInactive,
-		/// A task holds at least one inference and at most `MaxItems`.
+		/// A task holds at least one inference and at most `MaxItems`, and no more than a miner can do in `MaxWindow` blocks.
 		BadItemCount,
 		/// The fee is below the model's minimum for this many inferences.
 		FeeTooLow,
+		/// The fee is so high that no miner could stand for a wrong result with the least bond alone: post several smaller tasks.
+		FeeTooHigh,
 		/// A task waits at least `RandomnessDelay` blocks, or it could never be drawn, and at most `MaxWait`.
 		BadMaxWait,
-		/// A miner serves at least one and at most sixteen models; a coordinator has tasks open for at most sixteen.
+		/// A miner serves at least one and at most eight models; a coordinator has tasks open for at most sixteen.
 		BadModelCount,
 		/// The coordinator has `MaxOpenTasks` tasks open already.
 		TooManyTasks,
@@ -299,6 +494,18 @@ pub mod pallet {
 		AlreadyCommitted,
 		/// Nothing is committed yet.
 		NotCommitted,
+		/// The result was shown already.
+		AlreadyShown,
+		/// It is not time to show results: the lot is not drawn, or others have not committed yet.
+		NotRevealing,
+		/// The items that are looked at were not all shown, or more than those, or one does not stand where it should under the output root.
+		WrongItems,
+		/// This can be said only before a commitment, and as a task's miner only in the second half of the time for it.
+		NotUnable,
+		/// This can be said only between commitment and lot.
+		NotUndelivered,
+		/// Only a paid task whose receipt is still there can be challenged, and one item at a time.
+		NotChallengeable,
 		/// The deadline has passed.
 		TooLate,
 		/// The reveal comes at least one block after the commitment.
@@ -327,13 +534,25 @@ pub mod pallet {
 
 		fn integrity_test() {
 			assert!(
-				T::RandomnessDelay::get() >= 2,
+				T::RandomnessDelay::get() >= 2 && T::LotteryDelay::get() >= 2,
 				"the randomness must be of a block that was made after the task was fixed"
 			);
 			let half = T::HookBudget::get() / 2;
 			let one_draw = T::WeightInfo::hook_base().saturating_add(T::WeightInfo::draw());
 			assert!(one_draw.all_lte(half), "half of the hook's budget must fit a draw");
-			for due in [Due::Ripe, Due::Commit, Due::Reveal, Due::Expire, Due::Forget] {
+			for due in [
+				Due::Ripe,
+				Due::Commit,
+				Due::Lottery,
+				Due::Audit,
+				Due::Verify,
+				Due::Reveal,
+				Due::Court,
+				Due::JuryCommit,
+				Due::JuryReveal,
+				Due::Expire,
+				Due::Forget,
+			] {
 				let cost = Self::due_weight(due).saturating_add(T::WeightInfo::next_deadline() * 2);
 				assert!(cost.all_lte(half), "half of the hook's budget must fit any deadline");
 			}
@@ -353,7 +572,7 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Posts a task. By a coordinator's operator; the fee is held from it until a miner is paid or the task has waited too long.
+		/// Posts a task. By a coordinator's operator; the fee, and that of an audit, are held from it until the task ends. What no audit needed comes back.
 		///
 		/// - `model`: the model to run.
 		/// - `input_root`: the Merkle root over the hashes of the inputs, which you serve to the miner.
@@ -426,11 +645,12 @@ pub mod pallet {
 			)
 		}
 
-		/// Shows the results that you committed to, at least a block later, and is paid for them. By the miner's operator.
+		/// Shows the results that you committed to, once the lot is drawn and the verifiers or jurors have committed. By the miner's operator. A task that is not audited is
+		/// paid at once.
 		///
 		/// One that is refused does not stop the others: it is named in a `RevealRefused` event. If all are, the call fails with the first reason.
 		///
-		/// - `reveals`: task, Merkle root over the outputs, and the salt of the commitment.
+		/// - `reveals`: task, Merkle root over the outputs, the salt of the commitment, and the items that are looked at.
 		#[pallet::call_index(5)]
 		#[pallet::weight(T::WeightInfo::reveal(reveals.len() as u32))]
 		pub fn reveal(
@@ -447,6 +667,47 @@ pub mod pallet {
 					error,
 				},
 			)
+		}
+
+		/// Says that the inputs of a task that you were drawn for cannot be had. By the miner's operator, before it commits, and not before half of the time for that is over. You
+		/// are not slashed, and another miner is drawn; when three have said so, the task ends and its fee is burnt.
+		///
+		/// - `task`: its number.
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::unavailable())]
+		pub fn unavailable(origin: OriginFor<T>, task: TaskId) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_unavailable(&operator, task)
+		}
+
+		/// Says that the outputs of a task never came. By the coordinator's operator, between the miner's commitment and the lot. The fee is burnt and the miner gets
+		/// nothing, so that neither of you gains by not telling the truth.
+		///
+		/// - `task`: its number.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::undelivered())]
+		pub fn undelivered(origin: OriginFor<T>, task: TaskId) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_undelivered(&operator, task)
+		}
+
+		/// Says that an item of a paid task is wrong, and has a court judge it. By anybody, as long as the task's receipt is kept. A bond is held: it comes back if the court finds
+		/// the item wrong, and you get a part of what its miner is slashed; if the court finds it right, half goes to that miner and half to the jurors. The inputs must
+		/// be there for the jurors to fetch.
+		///
+		/// - `task`: its number.
+		/// - `item`: the item, from 0.
+		/// - `shown`: its hash and sketch, and the proof that they stand under the task's output root.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::challenge().saturating_add(Pallet::<T>::court_weight()))]
+		pub fn challenge(
+			origin: OriginFor<T>,
+			task: TaskId,
+			item: u32,
+			shown: ShownItem,
+		) -> DispatchResult {
+			let challenger = ensure_signed(origin)?;
+			Self::do_challenge(challenger, task, item, &shown)
 		}
 	}
 }

@@ -1,13 +1,15 @@
-//! Post, cancel, commit, reveal, and how a task ends.
+//! Post, cancel, and how a task ends.
 
 use crate::{
 	pallet::{Config, Deadlines, Error, Event, HoldReason, NextTask, Pallet, Receipts, Tasks},
-	types::{Commitment, Due, DueKey, Outcome, Phase, Receipt, Reveal, Task},
+	types::{
+		AuditTerms, Due, DueKey, Outcome, Phase, Receipt, Seat, Task, Verifiers, MAX_SAMPLE,
+		MAX_VERIFIERS,
+	},
 };
 use cuckoo_primitives::{
-	commitment::commitment,
 	traits::{Models, Pools},
-	views::TaskBlocks,
+	views::{SeatKind, TaskBlocks},
 	Balance, BlockNumber, ModelId, Role, TaskId,
 };
 use frame_support::{
@@ -28,7 +30,7 @@ impl<T: Config> Pallet<T> {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}
 
-	fn genesis() -> H256 {
+	pub(crate) fn genesis() -> H256 {
 		frame_system::Pallet::<T>::block_hash(
 			frame_system::pallet_prelude::BlockNumberFor::<T>::zero(),
 		)
@@ -50,14 +52,19 @@ impl<T: Config> Pallet<T> {
 		let terms = T::Models::terms(model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(terms.active, Error::<T>::ModelInactive);
 		ensure!((1..=T::MaxItems::get()).contains(&items), Error::<T>::BadItemCount);
+		ensure!(terms.window(items) <= T::MaxWindow::get(), Error::<T>::BadItemCount);
 		ensure!(
 			(T::RandomnessDelay::get()..=T::MaxWait::get()).contains(&max_wait),
 			Error::<T>::BadMaxWait
 		);
 		let least = terms.min_fee.checked_mul(items.into()).ok_or(Error::<T>::Overflow)?;
 		ensure!(fee >= least, Error::<T>::FeeTooLow);
+		ensure!(
+			Self::risk(fee, SeatKind::Primary) <= T::Pools::least_bond(Role::Miner),
+			Error::<T>::FeeTooHigh
+		);
 		Self::open_demand(model, &coordinator)?;
-		T::Currency::hold(&HoldReason::Fee.into(), &operator, fee)?;
+		let audit = Self::audit_terms(fee, items).ok_or(Error::<T>::Overflow)?;
 
 		let now = Self::now();
 		let id = NextTask::<T>::get();
@@ -67,21 +74,36 @@ impl<T: Config> Pallet<T> {
 			coordinator: coordinator.clone(),
 			payer: operator,
 			model,
+			tolerance: terms.tolerance,
 			input_root,
 			items,
 			fee,
+			audit,
 			round: 0,
+			rounds: 0,
+			output_root: None,
+			unable: Default::default(),
 			blocks: TaskBlocks { posted: now, expires, ..Default::default() },
 			phase: Phase::Ready,
 		};
+		T::Currency::hold(&HoldReason::Fee.into(), &task.payer, task.held())?;
 		Self::wait(now, id, &mut task);
 		Tasks::<T>::insert(id, task);
 		Self::deposit_event(Event::Posted { task: id, coordinator, model, items, fee });
 		Ok(())
 	}
 
+	/// What an audit of a task with this fee is. Each verifier is paid for its items what the miner is paid for as many. `None` if it does not fit.
+	fn audit_terms(fee: Balance, items: u32) -> Option<AuditTerms> {
+		let verifiers = T::Verifiers::get().clamp(1, MAX_VERIFIERS);
+		let sample = T::SampleSize::get().clamp(1, MAX_SAMPLE).min(items);
+		let each = fee.checked_mul(sample.into())?.div_ceil(items.max(1).into());
+		fee.checked_add(each.checked_mul(verifiers.into())?)?;
+		Some(AuditTerms { verifiers, sample, fee: each })
+	}
+
 	/// The open task, or why there is none.
-	fn open(id: TaskId) -> Result<Task<T::AccountId>, Error<T>> {
+	pub(crate) fn open(id: TaskId) -> Result<Task<T::AccountId>, Error<T>> {
 		Tasks::<T>::get(id).ok_or_else(|| {
 			if Receipts::<T>::contains_key(id) {
 				Error::<T>::TaskEnded
@@ -91,16 +113,36 @@ impl<T: Config> Pallet<T> {
 		})
 	}
 
+	fn ensure_own(operator: &T::AccountId, task: &Task<T::AccountId>) -> Result<(), Error<T>> {
+		let owner = T::Pools::of_operator(operator).map(|(owner, _)| owner);
+		ensure!(owner.as_ref() == Some(&task.coordinator), Error::<T>::NotYours);
+		Ok(())
+	}
+
 	pub(crate) fn do_cancel(operator: T::AccountId, id: TaskId) -> DispatchResult {
 		let task = Self::open(id)?;
-		ensure!(
-			T::Pools::of_operator(&operator).is_some_and(|(owner, _)| owner == task.coordinator),
-			Error::<T>::NotYours
-		);
+		Self::ensure_own(&operator, &task)?;
 		ensure!(task.phase.miner().is_none(), Error::<T>::AlreadyDrawn);
 		Self::leave_queue(id, &task)?;
 		Deadlines::<T>::remove(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire));
-		Self::refund(Self::now(), id, task, Outcome::Cancelled)
+		let refund = Self::refund(&task)?;
+		Self::deposit_event(Event::Cancelled { task: id, refund });
+		Self::end(Self::now(), id, task, Outcome::Cancelled, None);
+		Ok(())
+	}
+
+	pub(crate) fn do_undelivered(operator: &T::AccountId, id: TaskId) -> DispatchResult {
+		let task = Self::open(id)?;
+		Self::ensure_own(operator, &task)?;
+		let Phase::Lottery { miner, at, due: false, attempts: 0, .. } = task.phase.clone() else {
+			return Err(Error::<T>::NotUndelivered.into());
+		};
+		Deadlines::<T>::remove(at, DueKey::new(id, Due::Lottery));
+		Self::release_seat(&miner, id)?;
+		let burnt = Self::burn_fee(&task)?;
+		Self::deposit_event(Event::Undelivered { task: id, miner: miner.clone(), burnt });
+		Self::end(Self::now(), id, task, Outcome::Undelivered { miner }, None);
+		Ok(())
 	}
 
 	/// Takes a task that waits out of wherever it waits.
@@ -111,7 +153,7 @@ impl<T: Config> Pallet<T> {
 				Ok(())
 			},
 			Phase::Ready => Self::dequeue(task.model, &task.coordinator, id),
-			Phase::Working { .. } | Phase::Revealing { .. } => Err(Error::<T>::Corrupt.into()),
+			_ => Err(Error::<T>::Corrupt.into()),
 		}
 	}
 
@@ -139,114 +181,155 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	pub(crate) fn do_commit(operator: &T::AccountId, promise: &Commitment) -> DispatchResult {
-		let id = promise.task;
-		let owner = Self::miner_of(operator)?;
-		let mut task = Self::open(id)?;
-		ensure!(task.phase.miner() == Some(&owner), Error::<T>::NoSeat);
-		ensure!(
-			promise.round == task.round && promise.input_root == task.input_root,
-			Error::<T>::WrongRound
-		);
-		let Phase::Working { miner, deadline } = task.phase else {
-			return Err(Error::<T>::AlreadyCommitted.into());
-		};
-		let now = Self::now();
-		ensure!(now <= deadline, Error::<T>::TooLate);
-		Deadlines::<T>::remove(Self::after(deadline), DueKey::new(id, Due::Commit));
-		let deadline = now.saturating_add(T::RevealWindow::get()); // see `after`
-		Deadlines::<T>::insert(Self::after(deadline), DueKey::new(id, Due::Reveal), ());
-		task.blocks.committed = Some(now);
-		task.phase = Phase::Revealing {
-			miner: miner.clone(),
-			by: operator.clone(),
-			commitment: promise.hash,
-			committed: now,
-			deadline,
-		};
+	/// Has a task wait for randomness made after this block, and sets the end of its waiting.
+	pub(crate) fn wait(now: BlockNumber, id: TaskId, task: &mut Task<T::AccountId>) {
+		let ripe = now.saturating_add(T::RandomnessDelay::get());
+		task.phase = Phase::Ripening { ripe };
+		Deadlines::<T>::insert(ripe, DueKey::new(id, Due::Ripe), ());
+		Deadlines::<T>::insert(Self::after(task.blocks.expires), DueKey::new(id, Due::Expire), ());
+	}
+
+	/// A task whose miner has left it: it waits for another, or is refunded if it has waited long enough. No seat in it is left.
+	pub(crate) fn go_back(
+		now: BlockNumber,
+		id: TaskId,
+		mut task: Task<T::AccountId>,
+	) -> DispatchResult {
+		if now > task.blocks.expires {
+			let refund = Self::refund(&task)?;
+			Self::deposit_event(Event::Expired { task: id, refund });
+			Self::end(now, id, task, Outcome::Expired, None);
+			return Ok(());
+		}
+		task.round = task.rounds;
+		task.output_root = None;
+		task.blocks.drawn = None;
+		task.blocks.committed = None;
+		task.blocks.revealed = None;
+		Self::wait(now, id, &mut task);
 		Tasks::<T>::insert(id, task);
-		Self::deposit_event(Event::Committed { task: id, miner, deadline });
 		Ok(())
 	}
 
-	pub(crate) fn do_reveal(operator: &T::AccountId, reveal: &Reveal) -> DispatchResult {
-		let id = reveal.task;
-		let owner = Self::miner_of(operator)?;
-		let mut task = Self::open(id)?;
-		ensure!(task.phase.miner() == Some(&owner), Error::<T>::NoSeat);
-		let Phase::Revealing { miner, by, commitment: promised, committed, deadline } =
-			task.phase.clone()
-		else {
-			return Err(Error::<T>::NotCommitted.into());
-		};
-		let now = Self::now();
-		ensure!(now > committed, Error::<T>::TooEarly);
-		ensure!(now <= deadline, Error::<T>::TooLate);
-		let shown =
-			commitment(&Self::genesis(), id, task.round, &by, &reveal.output_root, &reveal.salt);
-		ensure!(shown == promised, Error::<T>::WrongReveal);
-		Deadlines::<T>::remove(Self::after(deadline), DueKey::new(id, Due::Reveal));
-		task.blocks.revealed = Some(now);
-		Self::leave_seat(&miner, id)?;
-		Self::settle(now, id, task, miner, reveal.output_root)
-	}
-
-	/// Pays the miner's pool. The fee is in the pot before the pool's books say so.
-	fn settle(
-		now: BlockNumber,
-		id: TaskId,
-		task: Task<T::AccountId>,
-		miner: T::AccountId,
-		output_root: H256,
-	) -> DispatchResult {
-		let fee = task.fee;
+	/// Moves a part of what is held for a task to where the stake is.
+	fn move_to_pot(payer: &T::AccountId, amount: Balance) -> DispatchResult {
 		T::Currency::transfer_on_hold(
 			&HoldReason::Fee.into(),
-			&task.payer,
+			payer,
 			&T::Pools::pot(),
-			fee,
+			amount,
 			Precision::Exact,
 			Restriction::Free,
 			// A freeze on the payer's account is no reason not to pay its miner.
 			Fortitude::Force,
 		)?;
-		T::Pools::pay(&miner, fee)?;
-		Self::end(now, id, task, Outcome::Settled { miner: miner.clone(), output_root });
+		Ok(())
+	}
+
+	/// Pays a pool out of what is held for a task. The fee is in the pot before the pool's books say so.
+	fn pay(payer: &T::AccountId, owner: &T::AccountId, fee: Balance) -> DispatchResult {
+		Self::move_to_pot(payer, fee)?;
+		T::Pools::pay(owner, fee)
+	}
+
+	/// Pays a task's miner, and those of its verifiers who did their part; what is left of what was held goes back.
+	pub(crate) fn settle(
+		now: BlockNumber,
+		id: TaskId,
+		task: Task<T::AccountId>,
+		miner: T::AccountId,
+		output_root: H256,
+		verifiers: &[T::AccountId],
+		seat: &Seat<T::AccountId>,
+	) -> DispatchResult {
+		let fee = task.fee;
+		Self::pay(&task.payer, &miner, fee)?;
+		let rest = Self::pay_verifiers(&task, verifiers, task.held().saturating_sub(fee))?;
+		Self::release_fee(&task, rest)?;
+		let outcome = Outcome::Settled { miner: miner.clone(), output_root };
+		Self::end(now, id, task, outcome, Some(seat));
+		Receipts::<T>::mutate_extant(id, |receipt| {
+			receipt.verifiers = Verifiers::truncate_from(verifiers.to_vec());
+		});
 		Self::deposit_event(Event::Settled { task: id, miner, fee, output_root });
 		Ok(())
 	}
 
-	/// Returns the fee of a task that nobody finished.
-	pub(crate) fn refund(
+	/// Pays the verifiers out of what is held, and says how much of it is left.
+	pub(crate) fn pay_verifiers(
+		task: &Task<T::AccountId>,
+		verifiers: &[T::AccountId],
+		held: Balance,
+	) -> Result<Balance, DispatchError> {
+		verifiers.iter().try_fold(held, |held, verifier| {
+			Self::pay(&task.payer, verifier, task.audit.fee)?;
+			held.checked_sub(task.audit.fee).ok_or(Error::<T>::Corrupt.into())
+		})
+	}
+
+	/// Returns all that is held for a task.
+	pub(crate) fn refund(task: &Task<T::AccountId>) -> Result<Balance, DispatchError> {
+		Self::release_fee(task, task.held())
+	}
+
+	/// Returns a part of what is held for a task.
+	pub(crate) fn release_fee(
+		task: &Task<T::AccountId>,
+		part: Balance,
+	) -> Result<Balance, DispatchError> {
+		T::Currency::release(&HoldReason::Fee.into(), &task.payer, part, Precision::Exact)
+	}
+
+	/// Burns all that is held for a task: its coordinator must not come off cheaper than with an audit.
+	pub(crate) fn burn_fee(task: &Task<T::AccountId>) -> Result<Balance, DispatchError> {
+		let held = task.held();
+		Self::move_to_pot(&task.payer, held)?;
+		T::Pools::burn(held);
+		Ok(held)
+	}
+
+	/// Leaves nothing of a task but its receipt. The seat is that of a miner that was paid, and can be challenged.
+	pub(crate) fn end(
 		now: BlockNumber,
 		id: TaskId,
 		task: Task<T::AccountId>,
 		outcome: Outcome<T::AccountId>,
-	) -> DispatchResult {
-		let refund = T::Currency::release(
-			&HoldReason::Fee.into(),
-			&task.payer,
-			task.fee,
-			Precision::BestEffort,
-		)?;
-		Self::deposit_event(match outcome {
-			Outcome::Cancelled => Event::Cancelled { task: id, refund },
-			_ => Event::Expired { task: id, refund },
-		});
-		Self::end(now, id, task, outcome);
-		Ok(())
-	}
-
-	/// Leaves nothing of a task but its receipt.
-	fn end(now: BlockNumber, id: TaskId, task: Task<T::AccountId>, outcome: Outcome<T::AccountId>) {
-		let Task { coordinator, model, input_root, items, fee, round, mut blocks, .. } = task;
+		seat: Option<&Seat<T::AccountId>>,
+	) {
+		let Task {
+			coordinator,
+			payer,
+			model,
+			tolerance,
+			input_root,
+			items,
+			fee,
+			round,
+			rounds,
+			mut blocks,
+			..
+		} = task;
 		blocks.ended = Some(now);
 		Self::close_demand(model, &coordinator);
 		Tasks::<T>::remove(id);
-		Receipts::<T>::insert(
-			id,
-			Receipt { coordinator, model, input_root, items, fee, round, blocks, outcome },
-		);
+		let receipt = Receipt {
+			coordinator,
+			payer,
+			model,
+			tolerance,
+			input_root,
+			items,
+			fee,
+			round,
+			rounds,
+			verifiers: Default::default(),
+			era: seat.map_or(0, |seat| seat.era),
+			risk: seat.map_or(0, |seat| seat.risk),
+			upheld: 0,
+			blocks,
+			outcome,
+		};
+		Receipts::<T>::insert(id, receipt);
 		let forget = now.saturating_add(T::ReceiptLife::get()); // see `after`
 		Deadlines::<T>::insert(Self::after(forget), DueKey::new(id, Due::Forget), ());
 	}

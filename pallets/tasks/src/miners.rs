@@ -1,8 +1,8 @@
 //! Who may be drawn: going online and offline, slots, and what a change of stake does to the draws.
 
 use crate::{
-	pallet::{Config, Demand, Error, Event, Miners, Pallet, Seats},
-	types::{DrawSet, Miner, ModelList, MAX_MODELS},
+	pallet::{Config, Demand, Error, Event, Miners, Pallet, Records, Seats},
+	types::{DrawSet, Miner, ModelList, Seat, MAX_MODELS},
 	WeightInfo,
 };
 use cuckoo_primitives::{
@@ -15,6 +15,7 @@ use frame_support::{
 	traits::{Defensive, Get},
 	weights::Weight,
 };
+use sp_runtime::DispatchError;
 
 impl<T: Config> Pallet<T> {
 	/// The owner of the miner's pool that this account operates.
@@ -42,14 +43,15 @@ impl<T: Config> Pallet<T> {
 			ensure!(terms.active, Error::<T>::ModelInactive);
 		}
 		let models: ModelList = sorted.try_into().map_err(|_| Error::<T>::BadModelCount)?;
-		let used = match Miners::<T>::get(&owner) {
+		let (used, at_risk) = match Miners::<T>::get(&owner) {
 			Some(before) => {
 				Self::weigh_miner(&owner, &before.models, 0)?;
-				before.used
+				(before.used, before.at_risk)
 			},
-			None => 0,
+			None => (0, 0),
 		};
-		Miners::<T>::insert(&owner, Miner { online: true, models: models.clone(), slots, used });
+		let miner = Miner { online: true, models: models.clone(), slots, used, at_risk };
+		Miners::<T>::insert(&owner, miner);
 		Self::refresh_miner(&owner)?;
 		Self::deposit_event(Event::WentOnline { miner: owner, models, slots });
 		Ok(())
@@ -82,22 +84,47 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
+	/// Whether a miner can be slashed for so much more out of its owner's own bond.
+	pub(crate) fn can_risk(owner: &T::AccountId, more: Balance) -> bool {
+		let at_risk = Miners::<T>::get(owner).map_or(0, |miner| miner.at_risk);
+		at_risk.checked_add(more).is_some_and(|all| all <= T::Pools::own(owner))
+	}
+
 	/// Gives a miner a seat.
-	pub(crate) fn take_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
+	pub(crate) fn take_seat(
+		owner: &T::AccountId,
+		task: TaskId,
+		seat: Seat<T::AccountId>,
+	) -> DispatchResult {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
 		miner.used = miner.used.checked_add(1).ok_or(Error::<T>::Overflow)?;
-		Seats::<T>::insert(owner, task, ());
+		miner.at_risk = miner.at_risk.checked_add(seat.risk).ok_or(Error::<T>::Overflow)?;
+		Seats::<T>::insert(owner, task, seat);
 		Miners::<T>::insert(owner, miner);
 		Self::refresh_miner(owner)
 	}
 
-	/// Takes a miner's seat away. It does not join the draws again by this: the pay that follows does that, or it is offline.
-	pub(crate) fn leave_seat(owner: &T::AccountId, task: TaskId) -> DispatchResult {
+	/// Takes a miner's seat away. It does not join the draws again by this: the pay or the slash that follows does that, or it is offline.
+	pub(crate) fn leave_seat(
+		owner: &T::AccountId,
+		task: TaskId,
+	) -> Result<Seat<T::AccountId>, Error<T>> {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
+		let seat = Seats::<T>::take(owner, task).ok_or(Error::<T>::Corrupt)?;
 		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
-		Seats::<T>::remove(owner, task);
+		miner.at_risk = miner.at_risk.checked_sub(seat.risk).ok_or(Error::<T>::Corrupt)?;
 		Self::store_miner(owner, miner);
-		Ok(())
+		Ok(seat)
+	}
+
+	/// Takes a miner's seat away, and puts it back into the draws.
+	pub(crate) fn release_seat(
+		owner: &T::AccountId,
+		task: TaskId,
+	) -> Result<Seat<T::AccountId>, DispatchError> {
+		let seat = Self::leave_seat(owner, task)?;
+		Self::refresh_miner(owner)?;
+		Ok(seat)
 	}
 
 	/// Puts a miner into the draws of its models with its present weight, or takes it out of them.
@@ -159,5 +186,13 @@ impl<T: Config> OnWeightChange<T::AccountId> for Pallet<T> {
 impl<T: Config> Work<T::AccountId> for Pallet<T> {
 	fn is_working(owner: &T::AccountId) -> bool {
 		Miners::<T>::contains_key(owner) || Demand::<T>::contains_key(owner)
+	}
+
+	fn at_risk(owner: &T::AccountId) -> Balance {
+		Miners::<T>::get(owner).map_or(0, |miner| miner.at_risk)
+	}
+
+	fn forget(owner: &T::AccountId) {
+		Records::<T>::remove(owner);
 	}
 }

@@ -2,17 +2,15 @@
 
 use crate::{
 	pallet::{
-		Config, DeadlineCursor, Deadlines, Demand, HoldReason, Links, Miners, NextTask, Pallet,
-		Queues, Receipts, Seats, Tasks,
+		Config, Courts, DeadlineCursor, Deadlines, Demand, HoldReason, Links, Miners, NextTask,
+		Pallet, Queues, Receipts, Seats, Tasks,
 	},
-	types::{DrawSet, Due, Phase},
+	types::{DrawSet, Due, Outcome, Phase, Stage},
 };
-use alloc::{
-	collections::{BTreeMap, BTreeSet},
-	vec::Vec,
-};
+use alloc::collections::{BTreeMap, BTreeSet};
 use cuckoo_primitives::{
 	traits::{Pools, WeightedSets},
+	views::SeatKind,
 	Balance, ModelId, TaskId,
 };
 use frame_support::{ensure, traits::fungible::InspectHold};
@@ -25,6 +23,7 @@ impl<T: Config> Pallet<T> {
 		Self::validate_fees()?;
 		Self::validate_seats()?;
 		Self::validate_draws()?;
+		Self::validate_courts()?;
 		Self::validate_deadlines()
 	}
 
@@ -80,7 +79,17 @@ impl<T: Config> Pallet<T> {
 	fn validate_fees() -> Result<(), TryRuntimeError> {
 		let mut held: BTreeMap<T::AccountId, Balance> = BTreeMap::new();
 		for task in Tasks::<T>::iter_values() {
-			*held.entry(task.payer).or_default() += task.fee;
+			*held.entry(task.payer.clone()).or_default() += task.held();
+		}
+		let mut bonds: BTreeMap<T::AccountId, Balance> = BTreeMap::new();
+		for challenge in Courts::<T>::iter_values().filter_map(|court| court.challenge) {
+			*bonds.entry(challenge.by).or_default() += challenge.bond;
+		}
+		for (challenger, bond) in bonds {
+			ensure!(
+				T::Currency::balance_on_hold(&HoldReason::Challenge.into(), &challenger) == bond,
+				"what is held is not the sum of the bonds of open challenges"
+			);
 		}
 		for (payer, fees) in held {
 			ensure!(
@@ -92,32 +101,62 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn validate_seats() -> Result<(), TryRuntimeError> {
-		let mut seats: BTreeMap<T::AccountId, Vec<TaskId>> = BTreeMap::new();
+		let mut expected: BTreeMap<(T::AccountId, TaskId), SeatKind> = BTreeMap::new();
 		for (id, task) in Tasks::<T>::iter() {
-			if let Some(miner) = task.phase.miner() {
-				seats.entry(miner.clone()).or_default().push(id);
+			let kinds =
+				core::iter::once(SeatKind::Primary).chain(core::iter::repeat(SeatKind::Verifier));
+			for (owner, kind) in task.phase.seated().zip(kinds) {
+				let twice = expected.insert((owner.clone(), id), kind).is_some();
+				ensure!(!twice, "two seats of a task belong to one owner");
 			}
 		}
-		ensure!(
-			Seats::<T>::iter_keys().count() == seats.values().map(Vec::len).sum::<usize>(),
-			"a seat in no task"
-		);
-		for (owner, tasks) in &seats {
-			ensure!(
-				tasks.iter().all(|id| Seats::<T>::contains_key(owner, id)),
-				"a drawn miner has no seat"
-			);
-			ensure!(
-				Miners::<T>::get(owner).is_some_and(|miner| miner.used as usize == tasks.len()),
-				"a miner's used slots are not its seats"
-			);
+		for (id, court) in Courts::<T>::iter() {
+			for owner in &court.jurors {
+				let twice = expected.insert((owner.clone(), id), SeatKind::Juror).is_some();
+				ensure!(!twice, "a juror has another seat in the task");
+			}
 		}
+		let mut used: BTreeMap<T::AccountId, (u32, Balance)> = BTreeMap::new();
+		for (owner, id, seat) in Seats::<T>::iter() {
+			let kind = expected.remove(&(owner.clone(), id));
+			ensure!(kind == Some(seat.kind), "a seat that its task or court does not name");
+			ensure!(seat.shown.is_none() || seat.promise.is_some(), "shown but not promised");
+			let (count, risk) = used.entry(owner).or_default();
+			*count += 1;
+			*risk += seat.risk;
+		}
+		ensure!(expected.is_empty(), "a task or court names a seat that is not there");
 		for (owner, miner) in Miners::<T>::iter() {
-			ensure!(
-				seats.get(&owner).map_or(0, Vec::len) == miner.used as usize,
-				"a miner's used slots are not its seats"
-			);
+			let (count, risk) = used.remove(&owner).unwrap_or_default();
+			ensure!(miner.used == count, "a miner's used slots are not its seats");
+			ensure!(miner.at_risk == risk, "what a miner has at risk is not that of its seats");
 			ensure!(miner.online || miner.used > 0, "a miner that is gone is stored");
+		}
+		ensure!(used.is_empty(), "the seat of no miner");
+		Ok(())
+	}
+
+	fn validate_courts() -> Result<(), TryRuntimeError> {
+		for (id, court) in Courts::<T>::iter() {
+			ensure!(!court.accused.is_empty(), "a court without anybody to judge");
+			match Tasks::<T>::get(id) {
+				Some(task) => ensure!(
+					court.challenge.is_none() && matches!(task.phase, Phase::Disputed { .. }),
+					"a court about a task that is not disputed"
+				),
+				None => ensure!(
+					court.challenge.is_some()
+						&& Receipts::<T>::get(id).is_some_and(|receipt| matches!(
+							receipt.outcome,
+							Outcome::Settled { .. }
+						)),
+					"a challenge of what was not paid"
+				),
+			}
+		}
+		for (id, task) in Tasks::<T>::iter() {
+			let disputed = matches!(task.phase, Phase::Disputed { .. });
+			ensure!(disputed == Courts::<T>::contains_key(id), "a dispute without a court");
 		}
 		Ok(())
 	}
@@ -156,10 +195,25 @@ impl<T: Config> Pallet<T> {
 				Phase::Working { deadline, .. } => {
 					due.extend([(Self::after(deadline), (id, Due::Commit))]);
 				},
+				Phase::Lottery { at, due: audit, .. } => {
+					let what = if audit { Due::Audit } else { Due::Lottery };
+					due.extend([(at, (id, what))]);
+				},
+				Phase::Verifying { deadline, .. } => {
+					due.extend([(Self::after(deadline), (id, Due::Verify))]);
+				},
 				Phase::Revealing { deadline, .. } => {
 					due.extend([(Self::after(deadline), (id, Due::Reveal))]);
 				},
+				Phase::Disputed { .. } => {},
 			}
+		}
+		for (id, court) in Courts::<T>::iter() {
+			due.insert(match court.stage {
+				Stage::Gathering { at, .. } => (at, (id, Due::Court)),
+				Stage::Committing { deadline } => (Self::after(deadline), (id, Due::JuryCommit)),
+				Stage::Revealing { deadline } => (Self::after(deadline), (id, Due::JuryReveal)),
+			});
 		}
 		let cursor = DeadlineCursor::<T>::get();
 		let mut forgotten = 0;

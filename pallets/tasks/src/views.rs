@@ -1,55 +1,94 @@
 //! What the runtime API tells about tasks. For nodes, never for blocks.
 
 use crate::{
-	pallet::{Config, Miners, Pallet, Receipts, Seats, Tasks},
-	types::{DrawSet, Outcome, Phase},
+	pallet::{Config, Courts, Miners, Pallet, Receipts, Seats, Tasks},
+	types::{Court, DrawSet, Outcome, Phase, Stage, Task},
 };
 use alloc::{string::String, vec::Vec};
 use cuckoo_primitives::{
 	traits::{Pools, WeightedSets},
-	views::{Duty, Obstacle, Seat, TaskPhase, TaskView},
-	ModelId, Role, TaskId,
+	views::{Duty, Obstacle, Seat as SeatView, SeatKind, TaskPhase, TaskView},
+	BlockNumber, ModelId, Role, TaskId,
 };
 
 impl<T: Config> Pallet<T> {
 	/// What this operator account has promised and not done yet.
-	pub fn seats(operator: T::AccountId) -> Vec<Seat> {
+	pub fn seats(operator: T::AccountId) -> Vec<SeatView> {
 		let Ok(owner) = Self::miner_of(&operator) else { return Vec::new() };
-		let mut seats: Vec<Seat> =
-			Seats::<T>::iter_key_prefix(&owner).filter_map(Self::seat).collect();
+		let mut seats: Vec<SeatView> =
+			Seats::<T>::iter_key_prefix(&owner).filter_map(|id| Self::seat(&owner, id)).collect();
 		seats.sort_by_key(|seat| seat.deadline);
 		seats
 	}
 
-	fn seat(id: TaskId) -> Option<Seat> {
-		let task = Tasks::<T>::get(id)?;
-		let (duty, deadline) = match task.phase {
-			Phase::Working { deadline, .. } => (Duty::Commit, deadline),
-			Phase::Revealing { commitment, deadline, .. } => (Duty::Reveal(commitment), deadline),
-			Phase::Ripening { .. } | Phase::Ready => return None,
+	fn seat(owner: &T::AccountId, id: TaskId) -> Option<SeatView> {
+		let seat = Seats::<T>::get(owner, id)?;
+		// Where the seat stands: whether it is time to show, and the last block for what is due.
+		let (revealing, deadline, subject, sample) = if seat.kind == SeatKind::Juror {
+			let court = Courts::<T>::get(id)?;
+			let (revealing, deadline) = match court.stage {
+				Stage::Gathering { until, .. } => (false, until),
+				Stage::Committing { deadline } => (false, deadline),
+				Stage::Revealing { deadline } => (true, deadline),
+			};
+			let Court { model, input_root, items, fee, coordinator, payer, item, .. } = court;
+			let subject = (model, input_root, items, fee, coordinator, payer);
+			(revealing, deadline, subject, Vec::from([item]))
+		} else {
+			let task = Tasks::<T>::get(id)?;
+			let sample = task.phase.audit().map(|audit| audit.sample.to_vec()).unwrap_or_default();
+			let (revealing, deadline) = match task.phase {
+				Phase::Ripening { .. } | Phase::Ready => return None,
+				Phase::Working { deadline, .. } | Phase::Verifying { deadline, .. } => {
+					(false, deadline)
+				},
+				Phase::Lottery { until, .. } => (false, until),
+				Phase::Revealing { deadline, .. } => (true, deadline),
+				// Until the court has judged.
+				Phase::Disputed { .. } => (false, BlockNumber::MAX),
+			};
+			let Task { model, input_root, items, fee, coordinator, payer, .. } = task;
+			(revealing, deadline, (model, input_root, items, fee, coordinator, payer), sample)
 		};
-		Some(Seat {
+		let duty = match seat.promise {
+			None => Duty::Commit,
+			Some(promise) if revealing && seat.shown.is_none() => Duty::Reveal(promise.hash),
+			Some(promise) => Duty::Wait(promise.hash),
+		};
+		let (model, input_root, items, fee, coordinator, coordinator_operator) = subject;
+		Some(SeatView {
 			task: id,
-			round: task.round,
-			model: task.model,
+			kind: seat.kind,
+			round: seat.round,
+			model,
 			duty,
 			deadline,
-			input_root: task.input_root,
-			items: task.items,
-			fee: task.fee,
-			endpoint: String::from_utf8_lossy(&T::Pools::endpoint(&task.coordinator)).into_owned(),
-			coordinator: task.coordinator,
-			coordinator_operator: task.payer,
+			input_root,
+			items,
+			sample,
+			fee,
+			endpoint: String::from_utf8_lossy(&T::Pools::endpoint(&coordinator)).into_owned(),
+			coordinator,
+			coordinator_operator,
 		})
 	}
 
 	/// A task that is open, or ended so lately that its receipt is still kept.
 	pub fn task(id: TaskId) -> Option<TaskView> {
+		let court = Courts::<T>::get(id);
 		if let Some(task) = Tasks::<T>::get(id) {
 			let phase = match task.phase {
 				Phase::Ripening { .. } | Phase::Ready => TaskPhase::Queued,
 				Phase::Working { .. } => TaskPhase::Working,
+				Phase::Lottery { .. } => TaskPhase::Lottery,
+				Phase::Verifying { .. } => TaskPhase::Verifying,
 				Phase::Revealing { .. } => TaskPhase::Revealing,
+				Phase::Disputed { .. } => TaskPhase::Disputed,
+			};
+			let audit = task.phase.audit();
+			let sample = match court {
+				Some(court) => Vec::from([court.item]),
+				None => audit.map(|audit| audit.sample.to_vec()).unwrap_or_default(),
 			};
 			return Some(TaskView {
 				task: id,
@@ -61,17 +100,27 @@ impl<T: Config> Pallet<T> {
 				phase,
 				miner: task.phase.miner().cloned(),
 				blocks: task.blocks,
-				output_root: None,
+				sample,
+				verifiers: audit.map(|audit| audit.verifiers.to_vec()).unwrap_or_default(),
+				output_root: task.output_root,
 				coordinator: task.coordinator,
 			});
 		}
 		let receipt = Receipts::<T>::get(id)?;
 		let (phase, miner, output_root) = match receipt.outcome {
 			Outcome::Settled { miner, output_root } => {
-				(TaskPhase::Settled, Some(miner), Some(output_root))
+				let phase = if court.is_some() { TaskPhase::Disputed } else { TaskPhase::Settled };
+				(phase, Some(miner), Some(output_root))
 			},
+			Outcome::Overturned { miner, output_root } => {
+				(TaskPhase::Overturned, Some(miner), Some(output_root))
+			},
+			Outcome::Rejected { miner } => (TaskPhase::Rejected, Some(miner), None),
+			Outcome::Undelivered { miner } => (TaskPhase::Undelivered, Some(miner), None),
 			Outcome::Expired => (TaskPhase::Expired, None, None),
 			Outcome::Cancelled => (TaskPhase::Cancelled, None, None),
+			Outcome::Void => (TaskPhase::Void, None, None),
+			Outcome::Unavailable => (TaskPhase::Unavailable, None, None),
 		};
 		Some(TaskView {
 			task: id,
@@ -84,6 +133,8 @@ impl<T: Config> Pallet<T> {
 			phase,
 			miner,
 			blocks: receipt.blocks,
+			sample: court.map(|court| Vec::from([court.item])).unwrap_or_default(),
+			verifiers: receipt.verifiers.into_inner(),
 			output_root,
 		})
 	}

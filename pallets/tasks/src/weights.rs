@@ -33,6 +33,26 @@ pub trait WeightInfo {
 	fn miss() -> Weight;
 	/// A receipt that goes
 	fn forget() -> Weight;
+	/// [`crate::Call::unavailable`]
+	fn unavailable() -> Weight;
+	/// [`crate::Call::undelivered`]
+	fn undelivered() -> Weight;
+	/// [`crate::Call::challenge`]
+	fn challenge() -> Weight;
+	/// The lot of a task
+	fn lottery() -> Weight;
+	/// Verifiers drawn for a task
+	fn open_audit() -> Weight;
+	/// The end of the time for verifiers to commit
+	fn end_verify() -> Weight;
+	/// The end of the time to show results, and the verdict
+	fn end_reveal() -> Weight;
+	/// A full second court drawn
+	fn convene() -> Weight;
+	/// The end of the time for jurors to commit
+	fn end_jury_commit() -> Weight;
+	/// The judgement of a full second court
+	fn judge() -> Weight;
 	/// What the hook costs before it draws
 	fn hook_base() -> Weight;
 	/// One task drawn, or the finding that there is none
@@ -49,6 +69,22 @@ impl<T: frame_system::Config> Estimate<T> {
 	fn storage(reads: u64, writes: u64) -> Weight {
 		Weight::from_parts(50 * WEIGHT_REF_TIME_PER_MICROS, 0)
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+
+	/// `n` miners that come back into the draws.
+	fn released(n: u64) -> Weight {
+		Self::storage(3, 2).saturating_add(Self::sets(16)).saturating_mul(n)
+	}
+
+	/// `n` miners that are slashed and go offline.
+	fn missed(n: u64) -> Weight {
+		Self::storage(12, 10).saturating_add(Self::sets(32)).saturating_mul(n)
+	}
+
+	/// `n` miners that are drawn, past so many who are barred, and get a seat.
+	fn drawn(n: u64, barred: u64) -> Weight {
+		let walks = T::DbWeight::get().reads((barred + 1) * (TREE + 1));
+		Self::storage(4, 2).saturating_add(walks).saturating_add(Self::sets(16)).saturating_mul(n)
 	}
 
 	/// A member that joins, leaves or changes its weight in `n` sets: two paths of nodes where another member takes its place, and who stands where.
@@ -93,6 +129,36 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 	}
 	fn forget() -> Weight {
 		Self::storage(1, 2)
+	}
+	fn unavailable() -> Weight {
+		Self::storage(14, 14).saturating_add(Self::released(4))
+	}
+	fn undelivered() -> Weight {
+		Self::storage(14, 14).saturating_add(Self::released(1))
+	}
+	fn challenge() -> Weight {
+		Self::storage(8, 6)
+	}
+	fn lottery() -> Weight {
+		Self::storage(4, 4)
+	}
+	fn open_audit() -> Weight {
+		Self::storage(6, 6).saturating_add(Self::drawn(3, 12))
+	}
+	fn end_verify() -> Weight {
+		Self::storage(4, 4).saturating_add(Self::missed(3))
+	}
+	fn end_reveal() -> Weight {
+		Self::storage(14, 14).saturating_add(Self::missed(4))
+	}
+	fn convene() -> Weight {
+		Self::storage(8, 6).saturating_add(Self::drawn(21, 36))
+	}
+	fn end_jury_commit() -> Weight {
+		Self::storage(4, 4).saturating_add(Self::missed(21))
+	}
+	fn judge() -> Weight {
+		Self::storage(20, 20).saturating_add(Self::missed(25)).saturating_add(Self::missed(4))
 	}
 	fn hook_base() -> Weight {
 		Self::storage(2, 1)

@@ -29,10 +29,10 @@ pub mod dynamic_params {
 		/// A miner's own bond must be worth more than this. In planck; from 1,000 CAI. It is what a miner that cheats can lose.
 		#[codec(index = 2)]
 		pub static MinMinerBond: Balance = 20_000 * CAI;
-		/// How long an era is. In blocks of 3 s; from an hour to a day. Rewards come once an era, and the waiting time is counted in eras.
+		/// How long an era is. In blocks of 3 s; from three hours to a day. Rewards come once an era, and the waiting time is counted in eras.
 		#[codec(index = 3)]
 		pub static EraLength: BlockNumber = 6 * HOURS;
-		/// How long stake waits after it was taken out. In eras; from 7 to 31. Seven days: longer than a task, its challenge and its courts together.
+		/// How long stake waits after it was taken out. In eras; from 9 to 31, which with the shortest eras is longer than a paid result can be challenged. Seven days: longer than a task, its challenge and its courts together.
 		#[codec(index = 4)]
 		pub static BondingEras: u32 = 28;
 		/// The most that an owner may keep of what its voters earn. A part of one; up to 1.
@@ -74,6 +74,48 @@ pub mod dynamic_params {
 		#[codec(index = 16)]
 		pub static JailEras: u32 = 4;
 	}
+
+	/// Audits, courts, and what faults cost. A task's fee R is the unit: a fault that is found with probability p does not pay if it costs (1 − p) ÷ p times R. An audit rate of 5 %, a fiftieth of
+	/// tasks with known answers, and a third of all stake in the hands of those who cheat together make p = 5.3 % and the cost 18 R.
+	#[dynamic_pallet_params]
+	#[codec(index = 1)]
+	pub mod tasks {
+		use super::*;
+
+		/// How many miners compute the sample of an audited task again. In miners; from 1 to 3. More make a conspiracy less likely, and audits dearer by as much.
+		#[codec(index = 0)]
+		pub static Verifiers: u32 = 1;
+		/// How many items of a task are in the sample. In items; from 1 to 8. One deters: whoever fakes a part of a task is found with that probability, and saves no more.
+		#[codec(index = 1)]
+		pub static SampleSize: u32 = 4;
+		/// After how many clean audits in a row fewer than all tasks of a miner are audited. In audits; from 1 to 1,000.
+		#[codec(index = 2)]
+		pub static CleanAudits: u32 = 10;
+		/// How many tasks of a proven miner are audited at least. A part of one; from 0.01.
+		#[codec(index = 3)]
+		pub static LeastAuditRate: Perbill = Perbill::from_percent(5);
+		/// What a wrong result costs. In fees of the task; from 18 to 100. 30 leaves room above the 18 that are needed.
+		#[codec(index = 4)]
+		pub static WrongResultSlash: u32 = 30;
+		/// What a wrong result costs a juror. In fees of the task; from 1 to 100. Less than a miner's, since it gains nothing by it.
+		#[codec(index = 5)]
+		pub static WrongJurorSlash: u32 = 10;
+		/// What it costs not to show what was committed to. In fees of the task; from 0 to 30. More than a missed deadline: whoever does so may have seen that it would be caught.
+		#[codec(index = 6)]
+		pub static NoRevealSlash: u32 = 3;
+		/// What it costs not to commit in time. In fees of the task; from 0 to 10. An honest machine may fail: so little.
+		#[codec(index = 7)]
+		pub static NoCommitmentSlash: u32 = 1;
+		/// What a challenger puts up. In fees of the task; from 1 to 100. It pays the court if it is wrong.
+		#[codec(index = 8)]
+		pub static ChallengeBond: u32 = 10;
+		/// What a third wrong result costs beside. A part of the miner's pool; up to 0.5.
+		#[codec(index = 9)]
+		pub static RepeatedSlash: Perbill = Perbill::from_percent(10);
+		/// How long a wrong result is remembered. In blocks of 3 s; from a day to 90 days.
+		#[codec(index = 10)]
+		pub static FaultMemory: BlockNumber = 30 * DAYS;
+	}
 }
 
 /// A parameter between two bounds, both included. Those of a [`Perbill`] are in parts per billion.
@@ -110,8 +152,8 @@ pub mod stake {
 	pub type MinValidatorBond = Within<raw::MinValidatorBond, { 50_000 * CAI }, EVERYTHING>;
 	pub type MinCoordinatorBond = Within<raw::MinCoordinatorBond, { 1_000 * CAI }, EVERYTHING>;
 	pub type MinMinerBond = Within<raw::MinMinerBond, { 1_000 * CAI }, EVERYTHING>;
-	pub type EraLength = Within<raw::EraLength, { HOURS as u128 }, { DAYS as u128 }>;
-	pub type BondingEras = Within<raw::BondingEras, 7, 31>;
+	pub type EraLength = Within<raw::EraLength, { 3 * HOURS as u128 }, { DAYS as u128 }>;
+	pub type BondingEras = Within<raw::BondingEras, 9, 31>;
 	pub type MaxCommission = Within<raw::MaxCommission, 0, { 100 * PERCENT }>;
 	pub type MaxCommissionStep = Within<raw::MaxCommissionStep, 0, { 100 * PERCENT }>;
 	pub type CommissionNotice = Within<raw::CommissionNotice, 1, 100>;
@@ -124,6 +166,23 @@ pub mod stake {
 	pub type FeeBurn = Within<raw::FeeBurn, 0, { 50 * PERCENT }>;
 	pub type ProverShare = Within<raw::ProverShare, 0, { 60 * PERCENT }>;
 	pub type JailEras = Within<raw::JailEras, 1, 100>;
+}
+
+/// The parameters of `Tasks` within their bounds.
+pub mod tasks {
+	use super::{dynamic_params::tasks as raw, *};
+
+	pub type Verifiers = Within<raw::Verifiers, 1, 3>;
+	pub type SampleSize = Within<raw::SampleSize, 1, 8>;
+	pub type CleanAudits = Within<raw::CleanAudits, 1, 1_000>;
+	pub type LeastAuditRate = Within<raw::LeastAuditRate, PERCENT, { 100 * PERCENT }>;
+	pub type WrongResultSlash = Within<raw::WrongResultSlash, 18, 100>;
+	pub type WrongJurorSlash = Within<raw::WrongJurorSlash, 1, 100>;
+	pub type NoRevealSlash = Within<raw::NoRevealSlash, 0, 30>;
+	pub type NoCommitmentSlash = Within<raw::NoCommitmentSlash, 0, 10>;
+	pub type ChallengeBond = Within<raw::ChallengeBond, 1, 100>;
+	pub type RepeatedSlash = Within<raw::RepeatedSlash, 0, { 50 * PERCENT }>;
+	pub type FaultMemory = Within<raw::FaultMemory, { DAYS as u128 }, { 90 * DAYS as u128 }>;
 }
 
 #[cfg(feature = "runtime-benchmarks")]

@@ -2,7 +2,7 @@
 
 use super::{
 	consensus::{MaxValidators, SessionMemory},
-	parameters::stake as parameters,
+	parameters::{stake as parameters, tasks as rules},
 };
 use crate::{
 	AccountId, Balance, Balances, BlockNumber, Historical, Models, Runtime, RuntimeHoldReason,
@@ -102,6 +102,12 @@ parameter_types! {
 	pub const ModelDeposit: Balance = 100 * CAI;
 	pub const LeastFee: Balance = CAI / 100;
 	pub const MaxWorkWindow: BlockNumber = HOURS;
+	/// The noise of a sketch's 16 bits.
+	pub const LeastAgree: u32 = 200;
+	/// Half the size of a result.
+	pub const MostWrong: u32 = 500_000;
+	/// Ten minutes.
+	pub const MaxReference: u32 = 600_000;
 }
 
 impl pallet_models::Config for Runtime {
@@ -111,18 +117,26 @@ impl pallet_models::Config for Runtime {
 	type Deposit = ModelDeposit;
 	type LeastFee = LeastFee;
 	type MaxWorkWindow = MaxWorkWindow;
+	type LeastAgree = LeastAgree;
+	type MostWrong = MostWrong;
+	type MaxReference = MaxReference;
 }
 
 parameter_types! {
-	pub const MaxItems: u32 = 1;
+	pub const MaxItems: u32 = 65_536;
 	pub const MaxSlots: u32 = 64;
 	pub const MaxOpenTasks: u32 = 2_000;
 	pub const MaxWait: BlockNumber = DAYS;
 	pub const RandomnessDelay: BlockNumber = 2;
+	/// Far below the time that stake waits before it is paid out.
+	pub const MaxWindow: BlockNumber = DAYS;
+	/// Twelve seconds: two blocks of them for the coordinator to see that nothing was delivered, and one to say so.
+	pub const LotteryDelay: BlockNumber = 4;
+	pub const Patience: BlockNumber = MINUTES / 2;
 	pub const RevealWindow: BlockNumber = MINUTES;
 	pub const ReceiptLife: BlockNumber = DAYS;
-	/// A fifth of a block.
-	pub const HookBudget: Weight = Weight::from_parts(300 * WEIGHT_REF_TIME_PER_MILLIS, u64::MAX);
+	/// A third of a block: half of it must fit the judgement of a full second court.
+	pub const HookBudget: Weight = Weight::from_parts(500 * WEIGHT_REF_TIME_PER_MILLIS, u64::MAX);
 }
 
 impl pallet_tasks::Config for Runtime {
@@ -138,7 +152,21 @@ impl pallet_tasks::Config for Runtime {
 	type MaxOpenTasks = MaxOpenTasks;
 	type MaxWait = MaxWait;
 	type RandomnessDelay = RandomnessDelay;
+	type MaxWindow = MaxWindow;
+	type LotteryDelay = LotteryDelay;
+	type Patience = Patience;
 	type RevealWindow = RevealWindow;
 	type ReceiptLife = ReceiptLife;
+	type Verifiers = rules::Verifiers;
+	type SampleSize = rules::SampleSize;
+	type CleanAudits = rules::CleanAudits;
+	type LeastAuditRate = rules::LeastAuditRate;
+	type WrongResultSlash = rules::WrongResultSlash;
+	type WrongJurorSlash = rules::WrongJurorSlash;
+	type NoRevealSlash = rules::NoRevealSlash;
+	type NoCommitmentSlash = rules::NoCommitmentSlash;
+	type ChallengeBond = rules::ChallengeBond;
+	type RepeatedSlash = rules::RepeatedSlash;
+	type FaultMemory = rules::FaultMemory;
 	type HookBudget = HookBudget;
 }

@@ -37,4 +37,18 @@ impl<T: frame_system::Config> pallet_models::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(2))
 	}
+	/// * Storage: `Models::Models` (r:1 w:1)
+	fn calibrate() -> Weight {
+		// The fastest run took 11_677 ns.
+		Weight::from_parts(13_100_000, 0)
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// * Storage: `Models::Models` (r:1 w:1)
+	fn resume() -> Weight {
+		// The fastest run took 11_677 ns.
+		Weight::from_parts(13_100_000, 0)
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
 }

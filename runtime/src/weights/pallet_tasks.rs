@@ -233,4 +233,34 @@ impl<T: frame_system::Config> pallet_tasks::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().reads(177))
 			.saturating_add(T::DbWeight::get().writes(178))
 	}
+	fn unavailable() -> Weight {
+		Self::miss().saturating_mul(2)
+	}
+	fn undelivered() -> Weight {
+		Self::miss().saturating_mul(1)
+	}
+	fn challenge() -> Weight {
+		Self::miss().saturating_mul(1)
+	}
+	fn open_audit() -> Weight {
+		Self::miss().saturating_mul(3)
+	}
+	fn lottery() -> Weight {
+		Self::ripen()
+	}
+	fn end_verify() -> Weight {
+		Self::miss().saturating_mul(3)
+	}
+	fn end_reveal() -> Weight {
+		Self::miss().saturating_mul(4)
+	}
+	fn convene() -> Weight {
+		Self::miss().saturating_mul(12)
+	}
+	fn end_jury_commit() -> Weight {
+		Self::miss().saturating_mul(14)
+	}
+	fn judge() -> Weight {
+		Self::miss().saturating_mul(16)
+	}
 }

@@ -11,7 +11,7 @@ use std::{
 
 use cuckoo_client::{
 	request::{self, Sign},
-	Keypair,
+	Keypair, TxError,
 };
 use cuckoo_coordinator::{
 	blobs::Blobs,
@@ -23,7 +23,8 @@ use cuckoo_coordinator::{
 };
 use cuckoo_primitives::{
 	merkle,
-	views::{Duty, ModelView, OperatorView, Seat, TaskBlocks, TaskPhase, TaskView},
+	tolerance::Tolerance,
+	views::{Duty, ModelView, OperatorView, Seat, SeatKind, TaskBlocks, TaskPhase, TaskView},
 	work::Inputs,
 	ModelKind, Role, TaskId, CAI,
 };
@@ -109,12 +110,14 @@ impl FakeChain {
 		view.blocks.drawn = Some(block);
 		let seat = Seat {
 			task,
+			kind: SeatKind::Primary,
 			round: view.round,
 			model: view.model,
 			duty: Duty::Commit,
 			deadline: block + 10,
 			input_root: view.input_root,
 			items: 1,
+			sample: Vec::new(),
 			fee: view.fee,
 			coordinator: OWNER,
 			coordinator_operator: COORDINATOR,
@@ -160,6 +163,8 @@ impl State {
 			phase: TaskPhase::Queued,
 			miner: None,
 			blocks: TaskBlocks { posted: self.block, ..TaskBlocks::default() },
+			sample: Vec::new(),
+			verifiers: Vec::new(),
 			output_root: None,
 		};
 		self.tasks.insert(task, view);
@@ -227,9 +232,16 @@ impl Chain for FakeChain {
 			manifest: H256::repeat_byte(7),
 			min_fee: CAI,
 			work_window: 10,
+			tolerance: Some(Tolerance::Approx { agree: 1_000, wrong: 4_000 }),
+			reference_ms: 1,
 			active: true,
 		};
 		answer(vec![model(0, "shapes", ModelKind::TextToImage), model(1, "sum", ModelKind::Tensor)])
+	}
+
+	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>> {
+		self.end(task, TaskPhase::Undelivered);
+		std::future::ready(Ok(())).boxed()
 	}
 
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>> {
@@ -397,6 +409,11 @@ impl Miner {
 		assert_eq!(response.status(), 200);
 		response.bytes().await.unwrap().to_vec()
 	}
+}
+
+/// Where an item's output of task 0 goes, with a sketch.
+pub fn output_path(item: u32) -> String {
+	format!("/v1/miner/tasks/0/outputs/{item}?sketch={}", "0".repeat(130))
 }
 
 /// An output of a text-to-image model: one pixel high, in one colour.

@@ -111,6 +111,7 @@ fn renewed(mut old: TestExternalities) -> TestExternalities {
 fn genesis() -> TestExternalities {
 	Weights::take();
 	Working::take();
+	AtRisk::take();
 	Keyless::take();
 	Disabled::take();
 	reset_parameters();

@@ -77,6 +77,23 @@ fn falling_to_the_minimum_takes_the_operator_out_of_the_draw_at_once() {
 }
 
 #[test]
+fn what_an_operators_work_puts_at_risk_stays_until_it_is_done() {
+	run(|| {
+		miner(1, 30_000 * CAI);
+		assert_ok!(vote(2, 1, 1_000 * CAI));
+		AtRisk::mutate(|all| all.insert(account(1), 150 * CAI));
+		assert_noop!(unvote(1, 1, u128::MAX), Error::<Test>::StakeAtRisk);
+		assert_noop!(unvote(1, 1, 29_850 * CAI + 1), Error::<Test>::StakeAtRisk);
+		// That is the owner's part: voters may leave.
+		assert_ok!(unvote(2, 1, u128::MAX));
+		assert_ok!(unvote(1, 1, 29_850 * CAI));
+		assert_noop!(unvote(1, 1, CAI), Error::<Test>::StakeAtRisk);
+		AtRisk::take();
+		assert_ok!(unvote(1, 1, u128::MAX));
+	});
+}
+
+#[test]
 fn an_owner_may_leave_whole_and_so_may_its_voters() {
 	run(|| {
 		miner(1, 30_000 * CAI);

@@ -1,9 +1,9 @@
 use crate::{mock::*, pallet::Error, Event, Miners};
 use cuckoo_primitives::{
-	views::{Duty, TaskPhase},
+	views::{Duty, SeatKind, TaskPhase},
 	CAI,
 };
-use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect, weights::Weight};
+use frame_support::{assert_noop, assert_ok, weights::Weight};
 
 #[test]
 fn a_task_whose_miner_vanishes_goes_to_another() {
@@ -15,10 +15,13 @@ fn a_task_whose_miner_vanishes_goes_to_another() {
 		blocks(2);
 		assert_eq!((drawn(task), drawn(later)), (Some(2), Some(2)));
 		miner(3, 30_000 * CAI, 1);
-		blocks(WINDOW);
+		blocks(TIME);
 		assert_eq!(phase(task), Some(TaskPhase::Working));
 		blocks(1);
-		System::assert_has_event(Event::Missed { task, miner: account(2), round: 0 }.into());
+		let (miner, kind) = (account(2), SeatKind::Primary);
+		System::assert_has_event(Event::Missed { task, miner, kind, round: 0 }.into());
+		// A fee for each of the two.
+		assert_eq!(bond(2), 30_000 * CAI - 2 * FEE);
 		assert_eq!(phase(task), Some(TaskPhase::Queued));
 		assert_eq!(Tasks::free_slots(&account(2)), None);
 		assert!(!Miners::<Test>::contains_key(account(2)));
@@ -31,7 +34,7 @@ fn a_task_whose_miner_vanishes_goes_to_another() {
 		let stale = promise(3, seat.task, 0);
 		assert_noop!(commit_to(3, vec![stale]), Error::<Test>::WrongRound);
 		assert_ok!(commit(3, seat.task));
-		blocks(1);
+		lot();
 		assert_ok!(reveal(3, seat.task));
 	});
 }
@@ -44,7 +47,7 @@ fn a_reassigned_task_stands_before_its_coordinators_newer_ones() {
 		let task = post(1);
 		blocks(2);
 		let newer = post(1);
-		blocks(WINDOW + 3);
+		blocks(TIME + 3);
 		miner(3, 30_000 * CAI, 1);
 		blocks(1);
 		assert_eq!((drawn(task), drawn(newer)), (Some(3), None));
@@ -52,16 +55,20 @@ fn a_reassigned_task_stands_before_its_coordinators_newer_ones() {
 }
 
 #[test]
-fn who_commits_and_never_reveals_goes_offline_and_is_not_paid() {
+fn who_commits_and_never_reveals_is_slashed_and_goes_offline() {
 	run(|| {
 		coordinator(1);
 		miner(2, 30_000 * CAI, 4);
 		let task = post(1);
 		blocks(2);
 		assert_ok!(commit(2, task));
-		blocks(5);
+		lot();
+		blocks(RevealWindow::get());
 		assert_eq!(phase(task), Some(TaskPhase::Revealing));
 		blocks(1);
+		let (miner, kind) = (account(2), SeatKind::Primary);
+		System::assert_has_event(Event::Missed { task, miner, kind, round: 0 }.into());
+		assert_eq!(bond(2), 30_000 * CAI - 3 * FEE);
 		assert_eq!(phase(task), Some(TaskPhase::Queued));
 		assert_eq!(Tasks::free_slots(&account(2)), None);
 		assert_noop!(reveal(2, task), Error::<Test>::NoSeat);
@@ -74,13 +81,14 @@ fn a_miner_that_was_offline_comes_back_and_finishes() {
 		coordinator(1);
 		miner(2, 30_000 * CAI, 1);
 		let task = post(1);
-		blocks(2 + WINDOW + 1);
+		blocks(2 + TIME + 1);
 		assert_ok!(online(2, &[0], 1));
 		blocks(2);
 		assert_eq!(drawn(task), Some(2));
 		assert_ok!(commit(2, task));
-		blocks(1);
+		lot();
 		assert_ok!(reveal(2, task));
+		assert_eq!(bond(2), 30_000 * CAI - FEE + FEE);
 	});
 }
 
@@ -93,9 +101,9 @@ fn a_task_missed_after_its_waiting_time_is_refunded() {
 		miner(2, 30_000 * CAI, 1);
 		blocks(1);
 		assert_eq!(phase(task), Some(TaskPhase::Working));
-		blocks(WINDOW + 1);
+		blocks(TIME + 1);
 		assert_eq!(phase(task), Some(TaskPhase::Expired));
-		assert_eq!(Balances::balance(&account(101)), PURSE);
+		assert_eq!(purse(101), PURSE);
 	});
 }
 
@@ -118,7 +126,7 @@ fn deadlines_that_do_not_fit_a_block_are_met_in_the_next_ones() {
 			assert!(before - open() <= 3);
 		}
 		assert_eq!(open(), 0);
-		assert_eq!(Balances::balance(&account(101)), PURSE);
+		assert_eq!(purse(101), PURSE);
 	});
 }
 
@@ -154,7 +162,7 @@ fn a_deadline_that_the_hook_has_not_met_yet_is_still_a_deadline() {
 		blocks(2);
 		// A chain so full that the hook gets nothing done.
 		HookBudget::set(Weight::zero());
-		blocks(WINDOW + 1);
+		blocks(TIME + 1);
 		assert_eq!(phase(task), Some(TaskPhase::Working));
 		assert_noop!(commit(2, task), Error::<Test>::TooLate);
 	});

@@ -46,7 +46,7 @@ fn more_stake_more_tasks() {
 			let who = drawn(task).unwrap();
 			seen[usize::from(who) - 2] += 1;
 			commit(who, task).unwrap();
-			blocks(1);
+			lot();
 			reveal(who, task).unwrap();
 		}
 		assert!((57..=143).contains(&seen[0]), "{seen:?}");
@@ -60,6 +60,8 @@ fn more_stake_more_miners() {
 		register(1, Role::Coordinator, 2_100_000 * CAI);
 		register(4, Role::Coordinator, 4_200_000 * CAI);
 		miner(2, 100_000 * CAI, 1);
+		// For so long that none of them expires before it is its turn.
+		let post = |n| post_task(n, 0, 1, FEE, MaxWait::get());
 		for _ in 0..3 {
 			post(1);
 			post(4);
@@ -74,7 +76,7 @@ fn more_stake_more_miners() {
 			seen[usize::from(!from_first)] += 1;
 			post(if from_first { 1 } else { 4 });
 			commit(2, seat.task).unwrap();
-			blocks(1);
+			lot();
 			reveal(2, seat.task).unwrap();
 		}
 		// A third of 300; five standard deviations are 41.
@@ -93,7 +95,7 @@ fn a_coordinators_oldest_task_comes_first() {
 			blocks(1);
 			assert_eq!(Tasks::seats(account(102))[0].task, task);
 			commit(2, task).unwrap();
-			blocks(1);
+			lot();
 			reveal(2, task).unwrap();
 		}
 	});
@@ -199,6 +201,7 @@ fn many_models_do_not_multiply_a_coordinators_chance() {
 		coordinator(4);
 		register(2, Role::Miner, 30_000 * CAI);
 		online(2, &[0, 1, 2, 3, 4, 5, 6, 7], 1).unwrap();
+		let post_for = |n, model| post_task(n, model, 1, FEE, MaxWait::get());
 		for model in 0..8 {
 			post_for(1, model);
 		}
@@ -212,7 +215,7 @@ fn many_models_do_not_multiply_a_coordinators_chance() {
 			seen[usize::from(who == 4)] += 1;
 			post_for(who, seat.model);
 			commit(2, seat.task).unwrap();
-			blocks(1);
+			lot();
 			reveal(2, seat.task).unwrap();
 		}
 		// Half of 200; five standard deviations are 35.

@@ -2,7 +2,7 @@ use crate::{mock::*, pallet::Error};
 use cuckoo_primitives::{views::TaskPhase, Role, CAI};
 use frame_support::{
 	assert_noop, assert_ok,
-	traits::fungible::{Inspect, InspectHold},
+	traits::fungible::{InspectHold, Mutate},
 };
 use sp_core::H256;
 use sp_runtime::DispatchResult;
@@ -34,14 +34,43 @@ fn bad_tasks_are_refused_and_cost_nothing() {
 		coordinator(1);
 		assert_noop!(try_post(1, 1, 1, FEE, WAIT), Error::<Test>::UnknownModel);
 		assert_noop!(try_post(1, 0, 0, FEE, WAIT), Error::<Test>::BadItemCount);
-		assert_noop!(try_post(1, 0, 2, FEE, WAIT), Error::<Test>::BadItemCount);
+		assert_noop!(try_post(1, 0, 65_537, 656 * CAI, WAIT), Error::<Test>::BadItemCount);
 		assert_noop!(try_post(1, 0, 1, MIN_FEE - 1, WAIT), Error::<Test>::FeeTooLow);
 		assert_noop!(try_post(1, 0, 1, FEE, 1), Error::<Test>::BadMaxWait);
 		assert_noop!(try_post(1, 0, 1, FEE, 201), Error::<Test>::BadMaxWait);
-		assert!(try_post(1, 0, 1, PURSE + 1, WAIT).is_err());
+		assert_noop!(try_post(1, 0, 2, 2 * MIN_FEE - 1, WAIT), Error::<Test>::FeeTooLow);
+		// 30 fees must not be more than the least bond of a miner.
+		assert_noop!(try_post(1, 0, 1, 667 * CAI, WAIT), Error::<Test>::FeeTooHigh);
 		assert_ok!(Models::suspend(RuntimeOrigin::root(), 0));
 		assert_noop!(try_post(1, 0, 1, FEE, WAIT), Error::<Test>::ModelInactive);
-		assert_eq!(Balances::balance(&account(101)), PURSE);
+		assert_eq!(purse(101), PURSE);
+	});
+}
+
+#[test]
+fn the_longest_task_is_one_that_a_miner_has_time_for() {
+	run(|| {
+		coordinator(1);
+		// Ten minutes for an inference are 1,000 blocks of patience.
+		model_of(WINDOW, 600_000);
+		assert_noop!(try_post(1, 1, 5, FEE, WAIT), Error::<Test>::BadItemCount);
+		assert_ok!(try_post(1, 1, 4, FEE, WAIT));
+	});
+}
+
+#[test]
+fn the_fee_of_the_audit_must_be_there_too() {
+	run(|| {
+		coordinator(1);
+		Balances::set_balance(&account(101), HELD - 1);
+		assert!(try_post(1, 0, 1, FEE, WAIT).is_err());
+		// Of five items four are computed again.
+		Balances::set_balance(&account(101), PURSE);
+		assert_ok!(try_post(1, 0, 5, FEE, WAIT));
+		assert_eq!(purse(101), PURSE - FEE - FEE * 4 / 5);
+		VerifierCount::set(3);
+		assert_ok!(try_post(1, 0, 5, FEE, WAIT));
+		assert_eq!(purse(101), PURSE - 2 * FEE - 4 * FEE * 4 / 5);
 	});
 }
 
@@ -51,16 +80,16 @@ fn the_fee_is_held_and_comes_back_when_the_task_is_cancelled() {
 		coordinator(1);
 		coordinator(2);
 		let (ripening, ready) = (post(1), post(1));
-		assert_eq!(Balances::total_balance_on_hold(&account(101)), 2 * FEE);
+		assert_eq!(Balances::total_balance_on_hold(&account(101)), 2 * HELD);
 		assert_noop!(Tasks::cancel(operator(2), ripening), Error::<Test>::NotYours);
 		assert_ok!(Tasks::cancel(operator(1), ripening));
-		assert_eq!(Balances::total_balance_on_hold(&account(101)), FEE);
+		assert_eq!(Balances::total_balance_on_hold(&account(101)), HELD);
 		assert_eq!(phase(ripening), Some(TaskPhase::Cancelled));
 		assert_noop!(Tasks::cancel(operator(1), ripening), Error::<Test>::TaskEnded);
 		assert_noop!(Tasks::cancel(operator(1), 9), Error::<Test>::UnknownTask);
 		blocks(2);
 		assert_ok!(Tasks::cancel(operator(1), ready));
-		assert_eq!(Balances::balance(&account(101)), PURSE);
+		assert_eq!(purse(101), PURSE);
 	});
 }
 
@@ -95,10 +124,10 @@ fn with_no_miner_online_the_task_waits_and_is_refunded() {
 		let task = post(1);
 		blocks(WAIT);
 		assert_eq!(phase(task), Some(TaskPhase::Queued));
-		assert_eq!(Balances::balance(&account(101)), PURSE - FEE);
+		assert_eq!(purse(101), PURSE - HELD);
 		blocks(1);
 		assert_eq!(phase(task), Some(TaskPhase::Expired));
-		assert_eq!(Balances::balance(&account(101)), PURSE);
+		assert_eq!(purse(101), PURSE);
 		blocks(20);
 		assert_eq!(phase(task), Some(TaskPhase::Expired));
 		blocks(1);
