@@ -173,11 +173,11 @@ pub fn next(record: Option<&Record>, duty: Option<&Duty>) -> Next {
 	}
 }
 
-/// How many blocks before its deadline something is sent to the chain whether or not the coordinator has the outputs.
+/// How many blocks before its deadline a commitment is sent whether or not the coordinator has the outputs.
 const MARGIN: BlockNumber = 6;
 
-/// Whether to commit, or to show a result, now. The coordinator can say that it did not get the outputs, and then nobody is paid: so they go first, as long as the deadline allows.
-pub fn may_send(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
+/// Whether to commit now. From the commitment on the coordinator can say that it did not get the outputs, and then nobody is paid: so they go first, as long as the deadline allows.
+pub fn may_commit(record: &Record, deadline: BlockNumber, now: BlockNumber) -> bool {
 	record.delivered || now.saturating_add(MARGIN) >= deadline
 }
 
@@ -517,11 +517,11 @@ mod tests {
 	}
 
 	#[test]
-	fn a_result_goes_to_the_chain_once_delivered_or_when_time_runs_out() {
+	fn a_result_is_committed_to_once_delivered_or_when_time_runs_out() {
 		let waiting = record();
-		assert!(!may_send(&waiting, 50, 43));
-		assert!(may_send(&waiting, 50, 44) && may_send(&waiting, 50, 60));
-		assert!(may_send(&Record { delivered: true, ..waiting }, 50, 40));
+		assert!(!may_commit(&waiting, 50, 43));
+		assert!(may_commit(&waiting, 50, 44) && may_commit(&waiting, 50, 60));
+		assert!(may_commit(&Record { delivered: true, ..waiting }, 50, 40));
 	}
 
 	#[test]

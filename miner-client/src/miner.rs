@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-	journal::{is_over, may_send, next, Key, Next, Record, Step},
+	journal::{is_over, may_commit, next, Key, Next, Record, Step},
 	metrics::{self, Outcome},
 	server::{SeatStatus, Status},
 	stop::Stop,
@@ -376,11 +376,11 @@ impl Miner {
 					});
 					work.computing = Some(Running(task.abort_handle()));
 				},
-				(Next::Commit, Some(record)) if may_send(record, seat.deadline, block) => {
+				(Next::Commit, Some(record)) if may_commit(record, seat.deadline, block) => {
 					work.sending = true;
 					commits.push(record.clone());
 				},
-				(Next::Reveal, Some(record)) if may_send(record, seat.deadline, block) => {
+				(Next::Reveal, Some(record)) => {
 					work.sending = true;
 					reveals.push((record.clone(), seat.sample.clone()));
 				},

@@ -267,7 +267,8 @@ class Crashes(ChainTest):
         task = self.task_of(app, job)
         waiting = app.job(job)
         self.assertEqual((waiting["state"], waiting["settlement"], waiting["miner"]), ("queued", "pending", None))
-        self.assertEqual(self.network.balance(account)["held"] - before["held"], int(waiting["fee"]))
+        # The fee, and as much for the verifier of its only item.
+        self.assertEqual(self.network.balance(account)["held"] - before["held"], 2 * int(waiting["fee"]))
         status, headers, late = app.picture("a red circle", model="nobody's")
         self.assertEqual((status, late["error"]["code"], headers["x-should-retry"]), (503, "no_miner", "false"))
         self.assert_says(late["error"]["message"], "no miner", "refunded")
@@ -378,7 +379,7 @@ class Absences(ChainTest):
         coordinator.kill()
         try:
             settled = lambda: self.network.task(task)["phase"] == "settled"
-            wait_for("the reveal", settled, 120)
+            wait_for("the settlement", settled, 180)
         finally:
             coordinator.start()
             ready = lambda: coordinator.alive() and http(f"{self.app.url}/readyz")[0] == 200

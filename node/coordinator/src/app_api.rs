@@ -2,15 +2,15 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `POST /v1/images/generations` | a picture, in the form of OpenAI's API, once a miner has made it |
+//! | `POST /v1/images/generations` | up to ten pictures, in the form of OpenAI's API, once a miner has made them |
 //! | `GET /v1/models` | the models that can be asked for |
-//! | `POST /v1/jobs` | 202 and a job that goes on by itself |
+//! | `POST /v1/jobs` | 202 and a job that goes on by itself; with a list of inputs a batch, one task on chain |
 //! | `GET /v1/jobs/{id}` | where it is, and what the chain has decided |
-//! | `GET /v1/jobs/{id}/output` | its output: a PNG file or, with `?format=safetensors`, what the miner delivered |
+//! | `GET /v1/jobs/{id}/output` | its output: a PNG file or, with `?format=safetensors`, what the miner delivered; `?item=2`: the third of a batch |
 //!
 //! An application waits for the miner and never for the chain. Both `POST`s take an `Idempotency-Key`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
 	body::Bytes,
@@ -22,7 +22,7 @@ use axum::{
 	Json, Router,
 };
 use base64::{engine::general_purpose::STANDARD, Engine};
-use cuckoo_primitives::{views::ModelView, BlockNumber, ModelKind, TaskId};
+use cuckoo_primitives::{views::ModelView, work::TextToImageInput, BlockNumber, ModelKind, TaskId};
 use serde::{Deserialize, Serialize};
 use sp_core::{crypto::AccountId32, H256};
 use sp_crypto_hashing::blake2_256;
@@ -62,7 +62,8 @@ struct Order {
 	model: ModelView,
 	/// The name that it was asked for by.
 	model_name: String,
-	input: Bytes,
+	/// One for each inference.
+	inputs: Vec<Bytes>,
 	seed: Option<u64>,
 	request_hash: H256,
 	key: Option<String>,
@@ -81,17 +82,19 @@ async fn images(State(app): State<Arc<App>>, request: Request) -> Result<Respons
 			return Err(ApiError::bad("size", "unsupported_value", message));
 		}
 	}
-	let order = picture_order(&app, model_name, model, request.prompt, "images", &headers, &body)?;
+	let first = prompt_input(&app, request.prompt.clone())?;
+	let seeds = (0..u64::from(request.count())).map(|number| first.seed.wrapping_add(number));
+	let inputs = seeds.map(|seed| TextToImageInput { seed, ..first.clone() }).collect();
+	let order = picture_order(model_name, model, inputs, "images", &headers, &body)?;
 	let job = accept(&app, order).await?;
 	let job = wait(&app, job.id).await?;
 
-	let bytes = output_of(&app, &job).await?;
-	let png = to_png(bytes).await?;
-	let answer = ImagesResponse {
-		created: job.created,
-		data: [ImageData { b64_json: STANDARD.encode(png), revised_prompt: None }],
-		x_cuckoo: (&job).into(),
-	};
+	let mut data = Vec::new();
+	for item in 0..job.items() {
+		let png = to_png(output_of(&app, &job, item).await?).await?;
+		data.push(ImageData { b64_json: STANDARD.encode(png), revised_prompt: None });
+	}
+	let answer = ImagesResponse { created: job.created, data, x_cuckoo: (&job).into() };
 	Ok(about(&job, Json(answer)))
 }
 
@@ -126,8 +129,33 @@ async fn models(State(app): State<Arc<App>>) -> Result<Json<serde_json::Value>, 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum JobRequest {
-	TextToImage { model: Option<String>, input: PromptFields },
-	Tensor { model: Option<String>, input: TensorInput },
+	TextToImage { model: Option<String>, input: OneOrMany<PromptFields> },
+	Tensor { model: Option<String>, input: OneOrMany<TensorInput> },
+}
+
+/// The most inferences of one job: its inputs come in one request.
+const MAX_ITEMS: usize = 256;
+
+/// An input, or the inputs of a batch.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+	One(T),
+	Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+	fn checked(self) -> Result<Vec<T>, ApiError> {
+		let all = match self {
+			Self::One(one) => vec![one],
+			Self::Many(many) => many,
+		};
+		if (1..=MAX_ITEMS).contains(&all.len()) {
+			return Ok(all);
+		}
+		let message = format!("a job has from 1 to {MAX_ITEMS} inputs, this one has {}", all.len());
+		Err(ApiError::bad("input", "invalid_value", message))
+	}
 }
 
 #[derive(Deserialize)]
@@ -143,17 +171,24 @@ async fn create_job(State(app): State<Arc<App>>, request: Request) -> Result<Res
 	let order = match request {
 		JobRequest::TextToImage { model, input } => {
 			let (name, model) = find_model(&app, model.as_deref(), ModelKind::TextToImage).await?;
-			picture_order(&app, name, model, input, "jobs", &headers, &body)?
+			let prompts = input.checked()?.into_iter();
+			let inputs =
+				prompts.map(|prompt| prompt_input(&app, prompt)).collect::<Result<_, _>>()?;
+			picture_order(name, model, inputs, "jobs", &headers, &body)?
 		},
 		JobRequest::Tensor { model, input } => {
 			let (model_name, model) = find_model(&app, model.as_deref(), ModelKind::Tensor).await?;
 			let bad = |why: String| ApiError::bad("input.safetensors", "invalid_value", why);
-			let input = STANDARD.decode(input.safetensors).map_err(|e| bad(e.to_string()))?;
-			png::tensors(&input).map_err(|e| bad(e.to_string()))?;
+			let mut inputs = Vec::new();
+			for input in input.checked()? {
+				let input = STANDARD.decode(input.safetensors).map_err(|e| bad(e.to_string()))?;
+				png::tensors(&input).map_err(|e| bad(e.to_string()))?;
+				inputs.push(input.into());
+			}
 			Order {
 				model,
 				model_name,
-				input: input.into(),
+				inputs,
 				seed: None,
 				request_hash: request_hash("jobs", &body),
 				key: idempotency_key(&headers)?,
@@ -180,6 +215,9 @@ enum OutputFormat {
 #[derive(Deserialize)]
 struct OutputQuery {
 	format: Option<OutputFormat>,
+	/// Which output of a batch, from 0.
+	#[serde(default)]
+	item: u32,
 }
 
 async fn job_output(
@@ -188,7 +226,11 @@ async fn job_output(
 	Query(query): Query<OutputQuery>,
 ) -> Result<Response, ApiError> {
 	let job = find_job(&app, &id).await?;
-	if job.output.is_none() {
+	if query.item >= job.items() {
+		let message = format!("the job has {} outputs, numbered from 0", job.items());
+		return Err(ApiError::bad("item", "invalid_value", message));
+	}
+	if !job.outputs.contains_key(&query.item) {
 		return Err(match ended(&job) {
 			Some(error) => error,
 			None => {
@@ -206,7 +248,7 @@ async fn job_output(
 			return Err(ApiError::bad("format", "unsupported_value", message));
 		},
 	};
-	let bytes = output_of(&app, &job).await?;
+	let bytes = output_of(&app, &job, query.item).await?;
 	Ok(if as_png {
 		about(&job, ([(header::CONTENT_TYPE, "image/png")], to_png(bytes).await?))
 	} else {
@@ -234,7 +276,9 @@ struct JobView<'a> {
 	fee: u128,
 	max_wait: BlockNumber,
 	blocks: JobBlocks,
-	output_hash: Option<H256>,
+	items: u32,
+	/// Null for an output that is not here yet.
+	output_hashes: Vec<Option<H256>>,
 	error: Option<&'a str>,
 }
 
@@ -253,11 +297,12 @@ impl<'a> From<&'a Job> for JobView<'a> {
 			task: job.task,
 			round: job.round,
 			miner: job.miner.as_ref(),
-			operator: job.output.as_ref().map(|output| &output.operator),
+			operator: job.outputs.first_key_value().map(|(_, output)| &output.operator),
 			fee: job.fee,
 			max_wait: job.max_wait,
 			blocks: job.blocks,
-			output_hash: job.output.as_ref().map(|output| output.hash),
+			items: job.items(),
+			output_hashes: job.output_hashes(),
 			error: job.error.as_deref(),
 		}
 	}
@@ -290,21 +335,25 @@ async fn find_model(
 	Ok((name.into(), model))
 }
 
+fn prompt_input(app: &App, prompt: PromptFields) -> Result<TextToImageInput, ApiError> {
+	prompt.into_input(app.config.default_steps, app.config.default_guidance)
+}
+
 fn picture_order(
-	app: &App,
 	model_name: String,
 	model: ModelView,
-	prompt: PromptFields,
+	inputs: Vec<TextToImageInput>,
 	route: &str,
 	headers: &HeaderMap,
 	body: &[u8],
 ) -> Result<Order, ApiError> {
-	let input = prompt.into_input(app.config.default_steps, app.config.default_guidance)?;
+	let seed = inputs.first().map(|input| input.seed);
+	let inputs = inputs.iter().map(|input| serde_json::to_vec(input).map(Bytes::from));
 	Ok(Order {
 		model,
 		model_name,
-		seed: Some(input.seed),
-		input: serde_json::to_vec(&input).map_err(ApiError::internal)?.into(),
+		seed,
+		inputs: inputs.collect::<Result<_, _>>().map_err(ApiError::internal)?,
 		request_hash: request_hash(route, body),
 		key: idempotency_key(headers)?,
 	})
@@ -341,7 +390,7 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		_ => least,
 	};
 	if fee > app.config.max_fee.0 {
-		let message = "this model asks more than this coordinator pays for a request";
+		let message = "this model asks more than this coordinator pays for an inference";
 		return Err(ApiError::bad("model", "fee_too_high", message));
 	}
 	if fee < least {
@@ -354,7 +403,12 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		let message = "the fee that this coordinator offers is below what the model takes";
 		return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "fee_too_low", message));
 	}
-	let input = app.blobs.put(order.input).await?;
+	let mut inputs = Vec::new();
+	for input in order.inputs {
+		inputs.push(app.blobs.put(input).await?);
+	}
+	let count = u128::try_from(inputs.len()).map_err(ApiError::internal)?;
+	let fee = fee.checked_mul(count).ok_or_else(|| ApiError::internal("the fee is too large"))?;
 	let job = Job {
 		id: JobId::random(),
 		created: unix_now(),
@@ -365,7 +419,7 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		request_hash: order.request_hash,
 		idempotency_key: order.key,
 		seed: order.seed,
-		input,
+		inputs,
 		fee,
 		max_wait: app.config.max_wait,
 		state: JobState::Queued,
@@ -376,7 +430,7 @@ async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
 		miner: None,
 		blocks: JobBlocks::default(),
 		owed_until: None,
-		output: None,
+		outputs: BTreeMap::new(),
 		error: None,
 	};
 	let (job, new) = app.book.create(job).await?;
@@ -440,8 +494,8 @@ async fn find_job(app: &App, id: &str) -> Result<Job, ApiError> {
 	app.book.get(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))
 }
 
-async fn output_of(app: &App, job: &Job) -> Result<Bytes, ApiError> {
-	let output = job.output.as_ref().ok_or_else(|| ApiError::internal("no output"))?;
+async fn output_of(app: &App, job: &Job, item: u32) -> Result<Bytes, ApiError> {
+	let output = job.outputs.get(&item).ok_or_else(|| ApiError::internal("no output"))?;
 	Ok(app.blobs.get(output.hash).await.inspect_err(|error: &BlobError| {
 		tracing::error!(job = %job.id, %error, "an output was lost");
 	})?)

@@ -42,7 +42,9 @@ pub struct Post {
 	pub model: ModelId,
 	/// The root over the inputs.
 	pub input_root: H256,
-	/// The fee, in planck.
+	/// How many there are.
+	pub items: u32,
+	/// The fee for all of them, in planck.
 	pub fee: Balance,
 	/// How many blocks the task may wait.
 	pub max_wait: BlockNumber,
@@ -102,7 +104,7 @@ pub trait Chain: Send + Sync {
 	fn models(&self) -> Answer<'_, Vec<ModelView>>;
 	/// Says that a task's outputs never came, and waits until that is in a block.
 	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>>;
-	/// Posts a task of one item and waits until it is in a block.
+	/// Posts a task and waits until it is in a block.
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>>;
 }
 
@@ -266,7 +268,8 @@ impl Chain for NodeChain {
 
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>> {
 		async move {
-			let call = calls::post(post.model, post.input_root, 1, post.fee, post.max_wait);
+			let call =
+				calls::post(post.model, post.input_root, post.items, post.fee, post.max_wait);
 			// No timeout of ours: the signer has one, and whatever is cut short here would only be unsure.
 			match self.signer.submit(call).await {
 				Ok(included) => match events::posted_task(&included) {

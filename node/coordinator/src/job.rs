@@ -6,6 +6,8 @@
 //! The state is sampled from the chain, not told step by step, so any open state may follow any other; what holds is that an ended job stays
 //! ended and that money moves one way.
 
+use std::collections::BTreeMap;
+
 use cuckoo_primitives::{
 	merkle,
 	views::{TaskPhase, TaskView},
@@ -196,9 +198,9 @@ pub struct Job {
 	pub idempotency_key: Option<String>,
 	/// The seed of a picture.
 	pub seed: Option<u64>,
-	/// BLAKE2b-256 of the input's bytes.
-	pub input: H256,
-	/// The fee offered, in planck.
+	/// BLAKE2b-256 of each item's input.
+	pub inputs: Vec<H256>,
+	/// The fee offered for all items, in planck.
 	#[serde(with = "planck")]
 	pub fee: Balance,
 	/// How many blocks the task may wait for a miner.
@@ -220,16 +222,33 @@ pub struct Job {
 	/// The block up to which a miner that was paid may still deliver: counted from when that was seen, since this coordinator may have been away.
 	#[serde(default)]
 	pub owed_until: Option<BlockNumber>,
-	/// What was delivered.
-	pub output: Option<Output>,
+	/// What was delivered, by item.
+	pub outputs: BTreeMap<u32, Output>,
 	/// Why there is no output, or what went wrong after it.
 	pub error: Option<String>,
 }
 
 impl Job {
-	/// The root that the task is posted with: over its only item.
+	/// The root that the task is posted with.
 	pub fn input_root(&self) -> H256 {
-		merkle::root([merkle::input_leaf(&self.input)])
+		merkle::root(self.inputs.iter().map(merkle::input_leaf))
+	}
+
+	/// How many inferences it is; the accepted are never more than a task can hold.
+	pub fn items(&self) -> u32 {
+		u32::try_from(self.inputs.len()).unwrap_or(u32::MAX)
+	}
+
+	/// The hash of each output that is here.
+	pub fn output_hashes(&self) -> Vec<Option<H256>> {
+		let hash = |item| self.outputs.get(&item).map(|output| output.hash);
+		(0..self.items()).map(hash).collect()
+	}
+
+	/// Whether all outputs of a round are here.
+	fn has_all_of(&self, round: u32) -> bool {
+		let of_round = self.outputs.values().filter(|output| output.round == round);
+		of_round.count() == self.inputs.len()
 	}
 
 	/// Whether the poster has to do something about it.
@@ -370,9 +389,10 @@ impl Job {
 		}
 	}
 
-	/// A miner with a seat delivers. The same again changes nothing; a later round's output takes the place of an earlier one's.
-	pub fn deliver(&mut self, output: Output) -> Result<(), DeliveryRefused> {
-		match &self.output {
+	/// A miner with a seat delivers an item. The same again changes nothing; a later round's output takes the place of an earlier one's. The job is complete with the last of
+	/// them.
+	pub fn deliver(&mut self, item: u32, output: Output) -> Result<(), DeliveryRefused> {
+		match self.outputs.get(&item) {
 			Some(held) if held.round == output.round && held.hash == output.hash => return Ok(()),
 			Some(held) if held.round >= output.round => return Err(DeliveryRefused::AnotherOutput),
 			_ => {},
@@ -381,14 +401,16 @@ impl Job {
 			return Err(DeliveryRefused::Ended);
 		}
 		self.round = output.round;
-		self.output = Some(output);
-		self.state = JobState::Completed;
+		self.outputs.insert(item, output);
+		if self.outputs.len() == self.inputs.len() {
+			self.state = JobState::Completed;
+		}
 		Ok(())
 	}
 
 	/// Whether its miner has committed and delivered nothing, so late that the coordinator should say so on chain. `now` is the newest block.
 	pub fn is_undelivered(&self, view: &TaskView, now: BlockNumber) -> bool {
-		let delivered = self.output.as_ref().is_some_and(|output| output.round == view.round);
+		let delivered = self.has_all_of(view.round);
 		let overdue = view
 			.blocks
 			.committed
@@ -428,7 +450,7 @@ pub(crate) mod tests {
 			request_hash: H256::repeat_byte(2),
 			idempotency_key: None,
 			seed: Some(7),
-			input: H256::repeat_byte(3),
+			inputs: vec![H256::repeat_byte(3)],
 			fee: u128::MAX,
 			max_wait: 100,
 			state: JobState::Queued,
@@ -439,7 +461,7 @@ pub(crate) mod tests {
 			miner: None,
 			blocks: JobBlocks::default(),
 			owed_until: None,
-			output: None,
+			outputs: BTreeMap::new(),
 			error: None,
 		}
 	}
@@ -450,7 +472,7 @@ pub(crate) mod tests {
 			model: job.model,
 			coordinator: AccountId32::new([9; 32]),
 			input_root: job.input_root(),
-			items: 1,
+			items: job.items(),
 			fee: job.fee,
 			round,
 			phase,
@@ -525,7 +547,7 @@ pub(crate) mod tests {
 		// Its miner missed the deadline; another one is drawn.
 		job.follow(&view(&job, 4, TaskPhase::Working, 1));
 		assert_eq!((job.state, job.round), (JobState::Assigned, 1));
-		job.deliver(output(1, 1)).unwrap();
+		job.deliver(0, output(1, 1)).unwrap();
 		job.follow(&view(&job, 4, TaskPhase::Settled, 1));
 		assert_eq!((job.state, job.settlement), (JobState::Completed, Settlement::Settled));
 		assert!(!job.is_to_watch() && !job.is_to_post() && job.error.is_none());
@@ -538,7 +560,7 @@ pub(crate) mod tests {
 		refunded.follow(&view(&refunded, 4, TaskPhase::Expired, 0));
 		assert_eq!(refunded.state, JobState::Expired);
 		assert_eq!(refunded.settlement, Settlement::Refunded);
-		assert_eq!(refunded.deliver(output(1, 0)), Err(DeliveryRefused::Ended));
+		assert_eq!(refunded.deliver(0, output(1, 0)), Err(DeliveryRefused::Ended));
 
 		let mut robbed = job();
 		robbed.posted(4, None);
@@ -548,25 +570,42 @@ pub(crate) mod tests {
 		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS - 1);
 		assert!(robbed.is_to_watch() && !robbed.state.is_final());
 		let mut late = robbed.clone();
-		late.deliver(output(1, 0)).unwrap();
+		late.deliver(0, output(1, 0)).unwrap();
 		assert_eq!((late.state, late.is_to_watch()), (JobState::Completed, false));
 		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS);
 		assert_eq!((robbed.state, robbed.settlement), (JobState::Failed, Settlement::Settled));
-		assert_eq!(robbed.deliver(output(1, 0)), Err(DeliveryRefused::Ended));
+		assert_eq!(robbed.deliver(0, output(1, 0)), Err(DeliveryRefused::Ended));
 	}
 
 	#[test]
 	fn one_output_a_round() {
 		let mut job = job();
 		job.posted(4, None);
-		job.deliver(output(1, 0)).unwrap();
+		job.deliver(0, output(1, 0)).unwrap();
 		let once = job.clone();
-		job.deliver(output(1, 0)).unwrap();
+		job.deliver(0, output(1, 0)).unwrap();
 		assert_eq!(job, once);
-		assert_eq!(job.deliver(output(2, 0)), Err(DeliveryRefused::AnotherOutput));
-		job.deliver(output(2, 1)).unwrap();
-		assert_eq!(job.deliver(output(1, 0)), Err(DeliveryRefused::AnotherOutput));
-		assert_eq!(job.output, Some(output(2, 1)));
+		assert_eq!(job.deliver(0, output(2, 0)), Err(DeliveryRefused::AnotherOutput));
+		job.deliver(0, output(2, 1)).unwrap();
+		assert_eq!(job.deliver(0, output(1, 0)), Err(DeliveryRefused::AnotherOutput));
+		assert_eq!(job.outputs[&0], output(2, 1));
+	}
+
+	#[test]
+	fn a_batch_is_complete_with_its_last_output() {
+		let mut job = Job { inputs: (0..3).map(H256::repeat_byte).collect(), ..job() };
+		job.posted(4, None);
+		for item in [2, 0] {
+			job.deliver(item, output(1, 0)).unwrap();
+			assert!(!job.state.is_final());
+		}
+		let mut committed = view(&job, 4, TaskPhase::Lottery, 0);
+		committed.blocks.committed = Some(20);
+		assert!(!job.is_undelivered(&committed, 21));
+		assert!(job.is_undelivered(&committed, 22));
+		job.deliver(1, output(1, 0)).unwrap();
+		assert_eq!(job.state, JobState::Completed);
+		assert!(!job.is_undelivered(&committed, 22));
 	}
 
 	#[test]
@@ -583,7 +622,8 @@ pub(crate) mod tests {
 
 	#[test]
 	fn a_job_survives_its_json() {
-		let job = Job { output: Some(output(1, 0)), miner: Some([1; 32].into()), ..job() };
+		let mut job = Job { miner: Some([1; 32].into()), ..job() };
+		job.deliver(0, output(1, 0)).unwrap();
 		let json = serde_json::to_vec(&job).unwrap();
 		assert_eq!(serde_json::from_slice::<Job>(&json).unwrap(), job);
 	}

@@ -99,7 +99,7 @@ async fn inputs(
 	if !seats(&app, operator).await?.iter().any(|seat| seat.task == task) {
 		return Err(no_seat());
 	}
-	Ok(Json(Inputs { hashes: vec![job.input] }))
+	Ok(Json(Inputs { hashes: job.inputs }))
 }
 
 /// `GET /v1/miner/blobs/{hash}`
@@ -114,7 +114,7 @@ async fn blob(
 		.parse()
 		.map_err(|_| ApiError::not_found("a blob is named by 64 hexadecimal digits"))?;
 	for seat in seats(&app, operator).await? {
-		let job = app.book.by_task(seat.task).await?.filter(|job| job.input == hash);
+		let job = app.book.by_task(seat.task).await?.filter(|job| job.inputs.contains(&hash));
 		let Some(job) = job else { continue };
 		let input = app.blobs.get(hash).await?;
 		// Verifiers and jurors come after the fact.
@@ -158,8 +158,9 @@ async fn output(
 	let claim = claim(&parts)?;
 	upload.check()?;
 	let job = job_of(&app, task).await?;
-	if item != 0 {
-		return Err(ApiError::not_found("the task has one item, number 0"));
+	if item >= job.items() {
+		let message = format!("the task has {} items, numbered from 0", job.items());
+		return Err(ApiError::not_found(message));
 	}
 	let round = round_of(&app, claim.account().clone(), task, &job).await?;
 
@@ -208,7 +209,8 @@ async fn output(
 			return Ok(());
 		}
 		let sketch = upload.sketch;
-		job.deliver(Output { hash, sketch, round, operator }).map_err(Refusal::Delivery)?;
+		let output = Output { hash, sketch, round, operator };
+		job.deliver(item, output).map_err(Refusal::Delivery)?;
 		let same_round = view.filter(|view| view.round == round);
 		if let Some(view) = same_round {
 			if !view.phase.has_ended() && view.phase != TaskPhase::Queued {

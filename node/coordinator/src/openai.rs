@@ -96,12 +96,20 @@ pub struct ImagesRequest {
 	pub size: Option<String>,
 }
 
+/// The most pictures of one request, as with OpenAI.
+const MAX_PICTURES: u32 = 10;
+
 impl ImagesRequest {
+	/// How many pictures are wanted.
+	pub fn count(&self) -> u32 {
+		self.n.unwrap_or(1)
+	}
+
 	/// Checks what is not about the prompt; the size asked for, if there is one.
 	pub fn wanted_size(&self) -> Result<Option<(u32, u32)>, ApiError> {
-		if self.n.is_some_and(|n| n != 1) {
-			let message = "n must be 1: send one request for each picture";
-			return Err(ApiError::bad("n", "unsupported_value", message));
+		if !(1..=MAX_PICTURES).contains(&self.count()) {
+			let message = format!("n must be from 1 to {MAX_PICTURES}");
+			return Err(ApiError::bad("n", "invalid_value", message));
 		}
 		match self.response_format.as_deref() {
 			None | Some("b64_json") => {},
@@ -133,8 +141,8 @@ fn side(text: &str) -> Option<u32> {
 pub struct ImagesResponse {
 	/// When the request was accepted, in seconds of Unix time.
 	pub created: u64,
-	/// The picture.
-	pub data: [ImageData; 1],
+	/// The pictures.
+	pub data: Vec<ImageData>,
 	/// Who made it, and where to look it up on chain.
 	pub x_cuckoo: Receipt,
 }
@@ -163,9 +171,9 @@ pub struct Receipt {
 	pub model: String,
 	/// The model's files: the BLAKE2b-256 hash of its `SHA256SUMS`.
 	pub manifest: H256,
-	/// BLAKE2b-256 of the output's bytes.
-	pub output_hash: Option<H256>,
-	/// The seed of the picture.
+	/// BLAKE2b-256 of each output's bytes.
+	pub output_hashes: Vec<Option<H256>>,
+	/// The seed of the first picture; each further one has the next.
 	pub seed: Option<u64>,
 	/// Blocks of the task so far.
 	pub blocks: ReceiptBlocks,
@@ -186,10 +194,10 @@ impl From<&Job> for Receipt {
 			job: job.id,
 			task: job.task,
 			miner: job.miner.clone(),
-			operator: job.output.as_ref().map(|output| output.operator.clone()),
+			operator: job.outputs.first_key_value().map(|(_, output)| output.operator.clone()),
 			model: job.model_name.clone(),
 			manifest: job.manifest,
-			output_hash: job.output.as_ref().map(|output| output.hash),
+			output_hashes: job.output_hashes(),
 			seed: job.seed,
 			blocks: ReceiptBlocks { posted: job.blocks.posted, drawn: job.blocks.drawn },
 		}
@@ -225,7 +233,7 @@ mod tests {
 	#[test]
 	fn a_bad_request_says_which_field() {
 		for (body, param) in [
-			(r#"{"prompt":"x","n":2}"#, "n"),
+			(r#"{"prompt":"x","n":11}"#, "n"),
 			(r#"{"prompt":"x","n":0}"#, "n"),
 			(r#"{"prompt":"x","response_format":"url"}"#, "response_format"),
 			(r#"{"prompt":"x","size":"large"}"#, "size"),

@@ -168,6 +168,7 @@ impl Poster {
 		let post = Post {
 			model: job.model,
 			input_root: job.input_root(),
+			items: job.items(),
 			fee: job.fee,
 			max_wait: job.max_wait,
 		};

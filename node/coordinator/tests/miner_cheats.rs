@@ -142,7 +142,7 @@ async fn what_is_not_a_picture_is_not_taken() {
 	if let Ok(response) = miner.send("PUT", &output_path(0), large, headers).await {
 		assert_eq!(response.status(), 413);
 	}
-	assert_eq!(coordinator.job(&job).await["output_hash"], serde_json::Value::Null);
+	assert_eq!(coordinator.job(&job).await["output_hashes"], serde_json::json!([null]));
 	// The seat can still deliver.
 	assert_eq!(miner.put(&output_path(0), &picture(1)).await.status(), 204);
 	coordinator.stop().await;

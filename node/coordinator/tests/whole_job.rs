@@ -14,6 +14,59 @@ use cuckoo_primitives::{views::TaskPhase, work::TextToImageInput, CAI};
 use serde_json::{json, Value};
 
 #[tokio::test]
+async fn a_batch_is_one_task_and_complete_with_its_last_output() {
+	let (dir, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
+	let coordinator = Coordinator::start(dir.path(), &chain, Config::default()).await;
+	let miner = Miner::new(9, &coordinator);
+	let body = json!({ "prompt": "a red circle", "model": "shapes", "seed": 5, "n": 3 });
+	let asked = async { coordinator.post("/v1/images/generations", body).await };
+	let mined = async {
+		let task = until_tasks(&chain, 1).await.remove(0);
+		assert_eq!((task.items, task.fee), (3, 3 * CAI));
+		chain.draw(task.task, &miner.account());
+		let inputs = miner.fetch_all(&task).await;
+		for (item, input) in (0..).zip(inputs) {
+			let input: TextToImageInput = serde_json::from_slice(&input).unwrap();
+			assert_eq!(input.seed, 5 + u64::from(item));
+			let upload = miner.put(&output_path(item), &picture(item as u8)).await;
+			assert_eq!(upload.status(), 204);
+		}
+		assert_eq!(miner.put(&output_path(3), &picture(1)).await.status(), 404);
+	};
+	let (response, ()) = tokio::join!(asked, mined);
+	assert_eq!(response.status(), 200);
+	let job = response.headers()["x-cuckoo-job"].to_str().unwrap().to_string();
+	let answer: Value = response.json().await.unwrap();
+	for item in 0..3u8 {
+		let png = answer["data"][usize::from(item)]["b64_json"].as_str().unwrap();
+		let image = image::load_from_memory(&STANDARD.decode(png).unwrap()).unwrap().to_rgb8();
+		assert!(image.into_raw().iter().all(|byte| *byte == item));
+		let output = coordinator.get(&format!("/v1/jobs/{job}/output?item={item}")).await;
+		assert_eq!(output.bytes().await.unwrap(), STANDARD.decode(png).unwrap());
+	}
+	let beyond = coordinator.get(&format!("/v1/jobs/{job}/output?item=3")).await;
+	assert_eq!(beyond.status(), 400);
+	let view = coordinator.job(&job).await;
+	assert_eq!((&view["items"], view["output_hashes"].as_array().unwrap().len()), (&json!(3), 3));
+	coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_at_least_one_and_not_too_long() {
+	let (dir, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
+	let coordinator = Coordinator::start(dir.path(), &chain, Config::default()).await;
+	for count in [0, 257] {
+		let input = vec![json!({ "prompt": "x" }); count];
+		let body = json!({ "kind": "text_to_image", "input": input });
+		assert_eq!(coordinator.post("/v1/jobs", body).await.status(), 400, "{count}");
+	}
+	let body = json!({ "kind": "text_to_image", "input": [{ "prompt": "x" }, { "prompt": "y" }] });
+	assert_eq!(coordinator.post("/v1/jobs", body).await.status(), 202);
+	assert_eq!(until_tasks(&chain, 1).await[0].items, 2);
+	coordinator.stop().await;
+}
+
+#[tokio::test]
 async fn a_prompt_becomes_a_picture() {
 	let (dir, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
 	let coordinator = Coordinator::start(dir.path(), &chain, Config::default()).await;
@@ -77,7 +130,7 @@ async fn a_bad_request_gets_a_clear_answer() {
 		(json!({ "prompt": "x", "model": "sum" }), 400, "unsupported_value"),
 		(json!({ "prompt": "" }), 400, "invalid_value"),
 		(json!({ "prompt": long }), 400, "invalid_value"),
-		(json!({ "prompt": "x", "n": 2 }), 400, "unsupported_value"),
+		(json!({ "prompt": "x", "n": 11 }), 400, "invalid_value"),
 		(json!({ "prompt": "x", "response_format": "url" }), 400, "unsupported_value"),
 		(json!({ "model": "shapes" }), 400, "invalid_json"),
 		(json!({ "prompt": "x".repeat(1 << 20) }), 413, "too_large"),

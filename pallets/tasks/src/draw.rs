@@ -1,7 +1,7 @@
 //! Each block: a coordinator by stake, its oldest task, then a miner by stake, as often as the hook's budget allows.
 
 use crate::{
-	pallet::{Config, Deadlines, Demand, Error, Event, Pallet, Queues, Tasks},
+	pallet::{Beacon, Config, Deadlines, Demand, Error, Event, Pallet, Queues, Tasks},
 	queue::End,
 	types::{DrawSet, Due, DueKey, Phase, Seat, Task},
 	WeightInfo,
@@ -18,6 +18,7 @@ use frame_support::{
 	traits::{Defensive, Get, Randomness},
 	weights::WeightMeter,
 };
+use sp_core::H256;
 use sp_crypto_hashing::blake2_256;
 use sp_runtime::{DispatchError, DispatchResult};
 
@@ -31,7 +32,7 @@ pub(crate) const MAX_IDLE: usize = 16;
 /// How many miners that are drawn, for a task, its audit or its court, may turn out to have too much at risk already.
 pub(crate) const MAX_REDRAWS: u32 = 4;
 /// Of how many models a coordinator's oldest tasks are tried, before it counts as one for which nobody is there.
-const MAX_HEADS: usize = 3;
+pub(crate) const MAX_HEADS: usize = 3;
 
 /// Whom to draw for one purpose. Whoever is drawn, and whoever is found to have too much at risk, is barred from what is drawn next: so that is as if they had not been in the set.
 pub(crate) struct Pick<AccountId> {
@@ -63,7 +64,7 @@ impl<T: Config> Pallet<T> {
 			return;
 		}
 		// Without a VRF in the parent block there is nothing to draw with: the tasks wait a block.
-		let (Some(seed), _) = T::Randomness::random(TAG) else { return };
+		let Some(seed) = Self::seed() else { return };
 		let mut idle = Vec::new();
 		let mut count = 0u32;
 		while idle.len() < MAX_IDLE && meter.try_consume(T::WeightInfo::draw()).is_ok() {
@@ -127,10 +128,25 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// The randomness of the parent block's VRF, for one purpose.
+	/// Takes the parent block's VRF into the beacon. An author knows its own VRFs an epoch ahead: with those of the blocks before mixed in, that tells it nothing about a draw
+	/// between which and its commitment others have made a block.
+	pub(crate) fn turn_beacon() {
+		if let (Some(vrf), _) = T::Randomness::random(TAG) {
+			Beacon::<T>::mutate(|beacon| {
+				*beacon = (TAG, *beacon, vrf).using_encoded(blake2_256).into()
+			});
+		}
+	}
+
+	/// The beacon, if the parent block has turned it: what is fixed in a block must not be drawn with what was known before.
+	fn seed() -> Option<H256> {
+		let (vrf, _) = T::Randomness::random(TAG);
+		vrf.map(|_| Beacon::<T>::get())
+	}
+
+	/// Randomness for one purpose.
 	pub(crate) fn ticket(purpose: &[u8], task: TaskId) -> Option<[u8; 32]> {
-		let (seed, _) = T::Randomness::random(TAG);
-		Some((TAG, seed?, purpose, task).using_encoded(blake2_256))
+		Some((TAG, Self::seed()?, purpose, task).using_encoded(blake2_256))
 	}
 
 	/// A coordinator's oldest queued tasks of models for which a miner is there, one of each, oldest first.

@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::SetRandomness;
 pub use pallet::*;
 pub use types::{
 	Commitment, Court, DrawSet, Due, Miner, Outcome, Phase, Receipt, Record, Reveal, ShownItem,
@@ -20,6 +22,8 @@ mod court;
 mod deadlines;
 mod draw;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod lifecycle;
 mod miners;
 #[cfg(test)]
@@ -133,6 +137,9 @@ pub mod pallet {
 		/// The most weight that deadlines and draws may take of a block. What does not fit goes on in the next.
 		#[pallet::constant]
 		type HookBudget: Get<Weight>;
+		/// What has [`Config::Randomness`] return something in benchmarks.
+		#[cfg(feature = "runtime-benchmarks")]
+		type SetRandomness: SetRandomness;
 	}
 
 	#[pallet::pallet]
@@ -146,6 +153,10 @@ pub mod pallet {
 		/// The bond of a challenge.
 		Challenge,
 	}
+
+	/// A hash over the VRFs of all blocks, one after the other: what is drawn with it nobody could foresee who did not make every block since the draw was fixed.
+	#[pallet::storage]
+	pub type Beacon<T> = StorageValue<_, H256, ValueQuery>;
 
 	/// The number of the next task.
 	#[pallet::storage]
@@ -523,6 +534,7 @@ pub mod pallet {
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			Self::turn_beacon();
 			// However many deadlines there are, half of the budget is for draws.
 			let mut deadlines = WeightMeter::with_limit(T::HookBudget::get() / 2);
 			Self::meet_deadlines(now.saturated_into(), &mut deadlines);

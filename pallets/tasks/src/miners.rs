@@ -2,7 +2,7 @@
 
 use crate::{
 	pallet::{Config, Demand, Error, Event, Miners, Pallet, Records, Seats},
-	types::{DrawSet, Miner, ModelList, Seat, MAX_MODELS},
+	types::{DrawSet, Miner, ModelList, Seat, MAX_MODELS, SEATS_PER_SLOT},
 	WeightInfo,
 };
 use cuckoo_primitives::{
@@ -43,14 +43,14 @@ impl<T: Config> Pallet<T> {
 			ensure!(terms.active, Error::<T>::ModelInactive);
 		}
 		let models: ModelList = sorted.try_into().map_err(|_| Error::<T>::BadModelCount)?;
-		let (used, at_risk) = match Miners::<T>::get(&owner) {
+		let (used, seats, at_risk) = match Miners::<T>::get(&owner) {
 			Some(before) => {
 				Self::weigh_miner(&owner, &before.models, 0)?;
-				(before.used, before.at_risk)
+				(before.used, before.seats, before.at_risk)
 			},
-			None => (0, 0),
+			None => (0, 0, 0),
 		};
-		let miner = Miner { online: true, models: models.clone(), slots, used, at_risk };
+		let miner = Miner { online: true, models: models.clone(), slots, used, seats, at_risk };
 		Miners::<T>::insert(&owner, miner);
 		Self::refresh_miner(&owner)?;
 		Self::deposit_event(Event::WentOnline { miner: owner, models, slots });
@@ -77,7 +77,7 @@ impl<T: Config> Pallet<T> {
 
 	/// A miner that is offline and has no seat left is forgotten.
 	fn store_miner(owner: &T::AccountId, miner: Miner) {
-		if miner.online || miner.used > 0 {
+		if miner.online || miner.seats > 0 {
 			Miners::<T>::insert(owner, miner);
 		} else {
 			Miners::<T>::remove(owner);
@@ -98,9 +98,18 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
 		miner.used = miner.used.checked_add(1).ok_or(Error::<T>::Overflow)?;
+		miner.seats = miner.seats.checked_add(1).ok_or(Error::<T>::Overflow)?;
 		miner.at_risk = miner.at_risk.checked_add(seat.risk).ok_or(Error::<T>::Overflow)?;
 		Seats::<T>::insert(owner, task, seat);
 		Miners::<T>::insert(owner, miner);
+		Self::refresh_miner(owner)
+	}
+
+	/// A miner has computed what it has to show later: its slot is free for others. In a busy network nobody could verify anything otherwise.
+	pub(crate) fn free_slot(owner: &T::AccountId) -> DispatchResult {
+		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
+		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
+		Self::store_miner(owner, miner);
 		Self::refresh_miner(owner)
 	}
 
@@ -111,7 +120,10 @@ impl<T: Config> Pallet<T> {
 	) -> Result<Seat<T::AccountId>, Error<T>> {
 		let mut miner = Miners::<T>::get(owner).ok_or(Error::<T>::Corrupt)?;
 		let seat = Seats::<T>::take(owner, task).ok_or(Error::<T>::Corrupt)?;
-		miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
+		if seat.promise.is_none() {
+			miner.used = miner.used.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
+		}
+		miner.seats = miner.seats.checked_sub(1).ok_or(Error::<T>::Corrupt)?;
 		miner.at_risk = miner.at_risk.checked_sub(seat.risk).ok_or(Error::<T>::Corrupt)?;
 		Self::store_miner(owner, miner);
 		Ok(seat)
@@ -136,7 +148,8 @@ impl<T: Config> Pallet<T> {
 
 	/// What a miner weighs in the draws of its models.
 	pub(crate) fn miner_weight(miner: &Miner, stake: Balance) -> Balance {
-		if miner.online && miner.used < miner.slots {
+		let has_room = miner.seats < miner.slots.saturating_mul(SEATS_PER_SLOT);
+		if miner.online && miner.used < miner.slots && has_room {
 			stake
 		} else {
 			0

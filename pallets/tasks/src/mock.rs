@@ -80,7 +80,7 @@ parameter_types! {
 	pub const LargeBond: Balance = 2_000_000 * CAI;
 	pub const MaxCommission: Perbill = Perbill::from_percent(50);
 	pub const Nothing: Perbill = Perbill::zero();
-	pub const EraLength: u32 = 1_000;
+	pub static EraLength: u32 = 1_000;
 	pub const Deposit: Balance = 10 * CAI;
 	pub const LeastFee: Balance = CAI / 100;
 	pub const MaxWorkWindow: u32 = 100;
@@ -89,7 +89,7 @@ parameter_types! {
 	pub const MaxReference: u32 = 600_000;
 	pub const MaxItems: u32 = 65_536;
 	pub const MaxSlots: u32 = 8;
-	pub const MaxOpenTasks: u32 = 300;
+	pub static MaxOpenTasks: u32 = 300;
 	pub const MaxWait: u32 = 200;
 	pub const RandomnessDelay: u32 = 2;
 	pub const MaxWindow: u32 = 5_000;
@@ -198,6 +198,8 @@ impl pallet_tasks::Config for Test {
 	type RepeatedSlash = RepeatedSlash;
 	type FaultMemory = FaultMemory;
 	type HookBudget = HookBudget;
+	#[cfg(feature = "runtime-benchmarks")]
+	type SetRandomness = ();
 }
 
 pub fn account(n: u8) -> AccountId32 {

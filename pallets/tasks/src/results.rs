@@ -35,6 +35,7 @@ impl<T: Config> Pallet<T> {
 		seat.promise = Some(Promise { by: operator.clone(), hash, block: now });
 		// Whoever looks for others without a commitment finds this one.
 		Seats::<T>::insert(&owner, id, seat);
+		Self::free_slot(&owner)?;
 		let of_these_inputs = |root: H256| {
 			ensure!(promise.input_root == root, Error::<T>::WrongRound);
 			Ok::<_, Error<T>>(())

@@ -116,21 +116,26 @@ impl<T: Config> Pallet<T> {
 				ensure!(!twice, "a juror has another seat in the task");
 			}
 		}
-		let mut used: BTreeMap<T::AccountId, (u32, Balance)> = BTreeMap::new();
+		let mut used: BTreeMap<T::AccountId, (u32, u32, Balance)> = BTreeMap::new();
 		for (owner, id, seat) in Seats::<T>::iter() {
 			let kind = expected.remove(&(owner.clone(), id));
 			ensure!(kind == Some(seat.kind), "a seat that its task or court does not name");
 			ensure!(seat.shown.is_none() || seat.promise.is_some(), "shown but not promised");
-			let (count, risk) = used.entry(owner).or_default();
+			let (to_compute, count, risk) = used.entry(owner).or_default();
+			*to_compute += u32::from(seat.promise.is_none());
 			*count += 1;
 			*risk += seat.risk;
 		}
 		ensure!(expected.is_empty(), "a task or court names a seat that is not there");
 		for (owner, miner) in Miners::<T>::iter() {
-			let (count, risk) = used.remove(&owner).unwrap_or_default();
-			ensure!(miner.used == count, "a miner's used slots are not its seats");
+			let (to_compute, count, risk) = used.remove(&owner).unwrap_or_default();
+			ensure!(
+				miner.used == to_compute,
+				"a miner's used slots are not what it has to compute"
+			);
+			ensure!(miner.seats == count, "a miner's seats are not counted right");
 			ensure!(miner.at_risk == risk, "what a miner has at risk is not that of its seats");
-			ensure!(miner.online || miner.used > 0, "a miner that is gone is stored");
+			ensure!(miner.online || miner.seats > 0, "a miner that is gone is stored");
 		}
 		ensure!(used.is_empty(), "the seat of no miner");
 		Ok(())

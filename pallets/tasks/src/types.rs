@@ -21,6 +21,8 @@ pub const MAX_BATCH: u32 = 32;
 pub const MAX_VERIFIERS: u32 = 3;
 /// The most items that an audit looks at.
 pub const MAX_SAMPLE: u32 = 8;
+/// The most seats of a miner, for each of its slots: bounds what waits for its lot, and the list of what an operator has to do.
+pub const SEATS_PER_SLOT: u32 = 8;
 /// The jurors of a first court.
 pub const FIRST_COURT: u32 = 7;
 /// The jurors of a second court.
@@ -460,10 +462,12 @@ pub struct Miner {
 	pub online: bool,
 	/// The models that it serves.
 	pub models: ModelList,
-	/// How many tasks it takes at a time.
+	/// How many tasks it computes at a time.
 	pub slots: u32,
-	/// How many it has.
+	/// How many it has to compute.
 	pub used: u32,
+	/// How many seats it has in all: those to compute, and those whose results wait for their lot, their audit or their court.
+	pub seats: u32,
 	/// What it can be slashed for all of them, in planck. Never more than its owner's bond was worth when it took the last.
 	pub at_risk: Balance,
 }

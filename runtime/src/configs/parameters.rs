@@ -91,10 +91,10 @@ pub mod dynamic_params {
 		/// After how many clean audits in a row fewer than all tasks of a miner are audited. In audits; from 1 to 1,000.
 		#[codec(index = 2)]
 		pub static CleanAudits: u32 = 10;
-		/// How many tasks of a proven miner are audited at least. A part of one; from 0.01.
+		/// How many tasks of a proven miner are audited at least. A part of one; from 0.05: with less, a third of all stake in one hand could cheat with profit.
 		#[codec(index = 3)]
 		pub static LeastAuditRate: Perbill = Perbill::from_percent(5);
-		/// What a wrong result costs. In fees of the task; from 18 to 100. 30 leaves room above the 18 that are needed.
+		/// What a wrong result costs. In fees of the task; from 30 to 100. 18 are needed, and more where some courts come to nothing.
 		#[codec(index = 4)]
 		pub static WrongResultSlash: u32 = 30;
 		/// What a wrong result costs a juror. In fees of the task; from 1 to 100. Less than a miner's, since it gains nothing by it.
@@ -175,8 +175,8 @@ pub mod tasks {
 	pub type Verifiers = Within<raw::Verifiers, 1, 3>;
 	pub type SampleSize = Within<raw::SampleSize, 1, 8>;
 	pub type CleanAudits = Within<raw::CleanAudits, 1, 1_000>;
-	pub type LeastAuditRate = Within<raw::LeastAuditRate, PERCENT, { 100 * PERCENT }>;
-	pub type WrongResultSlash = Within<raw::WrongResultSlash, 18, 100>;
+	pub type LeastAuditRate = Within<raw::LeastAuditRate, { 5 * PERCENT }, { 100 * PERCENT }>;
+	pub type WrongResultSlash = Within<raw::WrongResultSlash, 30, 100>;
 	pub type WrongJurorSlash = Within<raw::WrongJurorSlash, 1, 100>;
 	pub type NoRevealSlash = Within<raw::NoRevealSlash, 0, 30>;
 	pub type NoCommitmentSlash = Within<raw::NoCommitmentSlash, 0, 10>;

@@ -139,6 +139,17 @@ parameter_types! {
 	pub const HookBudget: Weight = Weight::from_parts(500 * WEIGHT_REF_TIME_PER_MILLIS, u64::MAX);
 }
 
+/// Has the parent block have a VRF, for benchmarks.
+#[cfg(feature = "runtime-benchmarks")]
+pub struct ParentVrf;
+
+#[cfg(feature = "runtime-benchmarks")]
+impl pallet_tasks::SetRandomness for ParentVrf {
+	fn set_randomness(value: crate::Hash) {
+		pallet_babe::AuthorVrfRandomness::<Runtime>::put(Some(value.0));
+	}
+}
+
 impl pallet_tasks::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
@@ -169,4 +180,6 @@ impl pallet_tasks::Config for Runtime {
 	type RepeatedSlash = rules::RepeatedSlash;
 	type FaultMemory = rules::FaultMemory;
 	type HookBudget = HookBudget;
+	#[cfg(feature = "runtime-benchmarks")]
+	type SetRandomness = ParentVrf;
 }

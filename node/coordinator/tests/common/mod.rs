@@ -116,7 +116,7 @@ impl FakeChain {
 			duty: Duty::Commit,
 			deadline: block + 10,
 			input_root: view.input_root,
-			items: 1,
+			items: view.items,
 			sample: Vec::new(),
 			fee: view.fee,
 			coordinator: OWNER,
@@ -157,7 +157,7 @@ impl State {
 			model: post.model,
 			coordinator: OWNER,
 			input_root: post.input_root,
-			items: 1,
+			items: post.items,
 			fee: post.fee,
 			round: 0,
 			phase: TaskPhase::Queued,
@@ -394,6 +394,11 @@ impl Miner {
 
 	/// Fetches a task's only input as an honest miner does, checking it against the root on chain.
 	pub async fn fetch(&self, task: &TaskView) -> Vec<u8> {
+		self.fetch_all(task).await.remove(0)
+	}
+
+	/// Fetches all of a task's inputs.
+	pub async fn fetch_all(&self, task: &TaskView) -> Vec<Vec<u8>> {
 		let path = format!("/v1/miner/tasks/{}/inputs", task.task);
 		let mut answer = self.get(&path).await;
 		// Here a miner can be drawn before the coordinator has noted that its post went in.
@@ -404,10 +409,13 @@ impl Miner {
 		let inputs: Inputs = answer.json().await.unwrap();
 		let leaves = inputs.hashes.iter().map(merkle::input_leaf);
 		assert_eq!(merkle::root(leaves), task.input_root);
-		let path = format!("/v1/miner/blobs/{:?}", inputs.hashes[0]);
-		let response = self.get(&path).await;
-		assert_eq!(response.status(), 200);
-		response.bytes().await.unwrap().to_vec()
+		let mut all = Vec::new();
+		for hash in inputs.hashes {
+			let response = self.get(&format!("/v1/miner/blobs/{hash:?}")).await;
+			assert_eq!(response.status(), 200);
+			all.push(response.bytes().await.unwrap().to_vec());
+		}
+		all
 	}
 }
 

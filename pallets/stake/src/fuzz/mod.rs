@@ -18,6 +18,7 @@
 mod amount;
 mod calls;
 mod check;
+mod harness;
 mod holdings;
 mod model;
 mod ops;
@@ -30,6 +31,7 @@ mod tally;
 use crate::{mock::*, pallet::Issuance};
 use cuckoo_primitives::Balance;
 use frame_support::traits::Hooks;
+use harness::{chain, number_of, renewed};
 use holdings::ACCOUNTS;
 use model::{Model, OWNERS};
 use ops::reset_parameters;
@@ -74,37 +76,6 @@ struct Fuzz {
 	touched: [bool; OWNERS],
 	/// Which parameter was changed last, and to what.
 	changed: String,
-}
-
-/// Everything in storage.
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// An empty chain to which this was written.
-fn chain(pairs: Pairs) -> TestExternalities {
-	let mut chain = TestExternalities::new_empty();
-	chain.execute_with(|| {
-		for (key, value) in pairs {
-			sp_io::storage::set(&key, &value);
-		}
-	});
-	chain
-}
-
-/// The same chain with its storage written anew. All of it stays in the layer over the backend, which
-/// is by far the fastest to read; but what was removed stays there too and makes every walk over a map
-/// slower, so it is left behind here.
-fn renewed(mut old: TestExternalities) -> TestExternalities {
-	let pairs = old.execute_with(|| {
-		let mut pairs = Pairs::new();
-		let mut next = sp_io::storage::next_key(&[]);
-		while let Some(key) = next {
-			let value = sp_io::storage::get(&key).map(|value| value.to_vec());
-			next = sp_io::storage::next_key(&key);
-			pairs.push((key, value.unwrap_or_default()));
-		}
-		pairs
-	});
-	chain(pairs)
 }
 
 /// The chain at its genesis.
@@ -243,12 +214,6 @@ fn run_chain(seed: u64, calls: u64, tally: Tally) -> Tally {
 		chain = renewed(chain);
 	}
 	fuzz.tally
-}
-
-/// What is set in the environment, if it is a number.
-fn number_of(variable: &str) -> Option<u64> {
-	let text = std::env::var(variable).ok()?;
-	Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub fn jurors(task: TaskId) -> Vec<u8> {
 
 /// Whether an owner's miner is online with nothing to do.
 pub fn is_free(n: u8) -> bool {
-	Miners::<Test>::get(account(n)).is_some_and(|miner| miner.online && miner.used == 0)
+	Miners::<Test>::get(account(n)).is_some_and(|miner| miner.online && miner.seats == 0)
 }
 
 pub fn is_offline(n: u8) -> bool {

@@ -1,4 +1,4 @@
-mod acts;
+pub(crate) mod acts;
 mod attacks;
 mod audit;
 mod challenge;
@@ -9,5 +9,6 @@ mod counter;
 mod court;
 mod deadlines;
 mod drawing;
+mod economics;
 mod posting;
 mod results;
