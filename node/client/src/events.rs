@@ -24,7 +24,8 @@ pub struct Event {
 }
 
 impl Event {
-	pub(crate) fn decode(
+	/// An event of a block with this metadata.
+	pub fn decode(
 		event: &subxt::events::Event<'_, Chain>,
 		metadata: &Metadata,
 	) -> Result<Self, NodeError> {

@@ -279,11 +279,14 @@ struct JobView<'a> {
 	items: u32,
 	/// Null for an output that is not here yet.
 	output_hashes: Vec<Option<H256>>,
+	/// In hexadecimal; with its hash it is what the chain knows of an output.
+	output_sketches: Vec<Option<&'a str>>,
 	error: Option<&'a str>,
 }
 
 impl<'a> From<&'a Job> for JobView<'a> {
 	fn from(job: &'a Job) -> Self {
+		let sketch = |item| job.outputs.get(&item).map(|output| output.sketch.as_str());
 		Self {
 			id: job.id,
 			object: "job",
@@ -303,6 +306,7 @@ impl<'a> From<&'a Job> for JobView<'a> {
 			blocks: job.blocks,
 			items: job.items(),
 			output_hashes: job.output_hashes(),
+			output_sketches: (0..job.items()).map(sketch).collect(),
 			error: job.error.as_deref(),
 		}
 	}

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{ensure, Context};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cuckoo_client::{
-	calls,
+	calls::{self, ShownItem},
 	cli::{
 		ensure_fits, format_cai, init_logging, parse_cai, KeyArgs, KeyCommand, LogFormat, NodeArgs,
 		RegisterArgs,
@@ -17,7 +17,9 @@ use cuckoo_client::{
 	events, Signer,
 };
 use cuckoo_primitives::{
-	tolerance::Tolerance, Balance, BlockNumber, ModelId, ModelKind, Role, MAX_LINE_BYTES,
+	merkle::{self, SKETCH_BYTES},
+	tolerance::{Leaf, Tolerance},
+	Balance, BlockNumber, ModelId, ModelKind, Role, TaskId, MAX_LINE_BYTES,
 };
 use serde::Deserialize;
 use sp_core::H256;
@@ -67,6 +69,11 @@ enum Command {
 	/// Work with the models on the chain.
 	#[command(subcommand)]
 	Model(ModelCommand),
+	/// Have a court judge an output that the chain has paid for, because you know that it is wrong.
+	///
+	/// A bond is held for it: ten times the task's fee, and twice as much after each challenge of the task that has failed. It comes back if the court finds the output
+	/// wrong, with a part of what its miner loses; if it finds it right, the bond is lost. The inputs must be there for the jurors to fetch.
+	Challenge(Box<ChallengeArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,6 +126,25 @@ struct CalibrateArgs {
 	calibration: PathBuf,
 }
 
+#[derive(Args, Debug)]
+struct ChallengeArgs {
+	#[command(flatten)]
+	node: NodeArgs,
+	/// The key of the account that challenges and puts up the bond.
+	#[command(flatten)]
+	key: KeyArgs,
+	/// The task's number.
+	#[arg(long, value_name = "NUMBER")]
+	task: TaskId,
+	/// Which of its outputs, from 0.
+	#[arg(long, value_name = "NUMBER", default_value_t = 0)]
+	item: u32,
+	/// Hash and sketch of an output, both in hexadecimal, as `output_hashes` and `output_sketches` of GET /v1/jobs/{id} show them. Repeat it for all outputs of the task, in
+	/// their order: together they prove that this one is among them.
+	#[arg(long = "leaf", value_name = "HASH:SKETCH", value_parser = parse_leaf, required = true)]
+	leaves: Vec<Leaf>,
+}
+
 /// The kinds of models, as they are written on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
@@ -149,6 +175,7 @@ impl Cli {
 			Command::Register(args) => args.run(Role::Coordinator).await,
 			Command::Model(ModelCommand::Register(args)) => args.register().await,
 			Command::Model(ModelCommand::Calibrate(args)) => args.calibrate().await,
+			Command::Challenge(args) => args.challenge().await,
 		}
 	}
 }
@@ -201,6 +228,35 @@ impl CalibrateArgs {
 		let signer = Signer::start(node, key).await?;
 		calibration.submit(&signer, self.model).await
 	}
+}
+
+impl ChallengeArgs {
+	async fn challenge(self) -> anyhow::Result<()> {
+		let leaf = self.leaves.get(self.item as usize).copied().with_context(|| {
+			format!("--item {} is not among the {} of --leaf", self.item, self.leaves.len())
+		})?;
+		let proof = merkle::proof(self.leaves.iter().map(merkle::output_leaf), self.item);
+		let signer = Signer::start(self.node.connect().await?, self.key.load()?).await?;
+		let call = calls::challenge(self.task, self.item, &ShownItem { leaf, proof });
+		let included = signer.submit(call).await?;
+		println!(
+			"item {} of task {} is challenged since block {}",
+			self.item, self.task, included.block
+		);
+		Ok(())
+	}
+}
+
+/// What the chain knows of an output.
+fn parse_leaf(text: &str) -> Result<Leaf, String> {
+	let expected =
+		|| format!("expected 64 hexadecimal digits, a colon and {} more", 2 * SKETCH_BYTES);
+	let (hash, sketch) = text.split_once(':').ok_or_else(expected)?;
+	let hash = hash.parse().map_err(|_| expected())?;
+	let mut leaf = Leaf { hash, sketch: [0; SKETCH_BYTES] };
+	let digits = sketch.strip_prefix("0x").unwrap_or(sketch);
+	hex::decode_to_slice(digits, &mut leaf.sketch).map_err(|_| expected())?;
+	Ok(leaf)
 }
 
 /// What of a calibration report goes on chain; there is more in it.
@@ -358,6 +414,23 @@ mod tests {
 			panic!("not calibrate");
 		};
 		assert_eq!((args.model, args.calibration.as_path()), (3, Path::new("c.json")));
+	}
+
+	#[test]
+	fn an_output_is_challenged_by_its_hash_and_sketch() {
+		let (hash, sketch) = (H256::repeat_byte(7), [9; SKETCH_BYTES]);
+		let text = format!("{hash:?}:{}", hex::encode(sketch));
+		assert_eq!(parse_leaf(&text), Ok(Leaf { hash, sketch }));
+		assert_eq!(parse_leaf(&text.replace("0x", "")), Ok(Leaf { hash, sketch }));
+		for bad in ["", ":", "0x07:09", &text[..text.len() - 1], text.replace(':', "").as_str()] {
+			assert!(parse_leaf(bad).unwrap_err().contains("130"), "{bad}");
+		}
+		let line = format!(
+			"cuckoo-coordinator challenge --task 5 --key-file k.json --leaf {text} --leaf {text}"
+		);
+		let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+		let Command::Challenge(args) = cli.command else { panic!("not challenge") };
+		assert_eq!((args.task, args.item, args.leaves.len()), (5, 0, 2));
 	}
 
 	#[test]

@@ -13,6 +13,7 @@
 //! Hashes are BLAKE2b-256 throughout, amounts are in planck (10⁻¹⁸ CAI), times in blocks unless a name says otherwise.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(rustdoc::broken_intra_doc_links)]
 
 extern crate alloc;

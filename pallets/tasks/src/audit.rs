@@ -14,6 +14,7 @@ use cuckoo_primitives::{
 };
 use frame_support::{dispatch::DispatchResult, traits::Get};
 use sp_crypto_hashing::blake2_256;
+use sp_runtime::DispatchError;
 
 /// What was shown of a task.
 struct Results<AccountId> {
@@ -39,11 +40,11 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	fn in_lottery(id: TaskId) -> Result<(Task<T::AccountId>, T::AccountId), Error<T>> {
+	fn in_lottery(id: TaskId) -> Result<(Task<T::AccountId>, T::AccountId), DispatchError> {
 		let task = Tasks::<T>::get(id).ok_or(Error::<T>::Corrupt)?;
 		match &task.phase {
 			Phase::Lottery { miner, .. } => Ok((task.clone(), miner.clone())),
-			_ => Err(Error::<T>::Corrupt),
+			_ => Err(Error::<T>::Corrupt.into()),
 		}
 	}
 

@@ -9,18 +9,19 @@ use crate::{
 use cuckoo_primitives::{commitment::commitment, merkle, views::SeatKind, BlockNumber, TaskId};
 use frame_support::{dispatch::DispatchResult, ensure, traits::Get};
 use sp_core::H256;
+use sp_runtime::DispatchError;
 
 impl<T: Config> Pallet<T> {
 	/// The seat of an operator in a task, and whose pool it works for.
 	fn seat_of(
 		operator: &T::AccountId,
 		id: TaskId,
-	) -> Result<(T::AccountId, Seat<T::AccountId>), Error<T>> {
+	) -> Result<(T::AccountId, Seat<T::AccountId>), DispatchError> {
 		let owner = Self::miner_of(operator)?;
 		let Some(seat) = Seats::<T>::get(&owner, id) else {
 			// Says that the task has ended, or that there is none, where that is why.
 			Self::open(id)?;
-			return Err(Error::<T>::NoSeat);
+			return Err(Error::<T>::NoSeat.into());
 		};
 		Ok((owner, seat))
 	}

@@ -45,7 +45,7 @@ pub fn majority(jurors: u32, second: bool) -> u32 {
 /// The largest odd number of jurors up to a full court's; `None` if that is below three.
 pub fn court_size(present: u32, full: u32) -> Option<u32> {
 	let most = present.min(full);
-	let odd = most.checked_sub(u32::from(most % 2 == 0))?;
+	let odd = most.checked_sub(u32::from(most.is_multiple_of(2)))?;
 	(odd >= 3).then_some(odd)
 }
 
