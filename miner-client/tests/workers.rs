@@ -247,6 +247,13 @@ async fn a_worker_that_grows_beyond_its_limit_is_begun_anew() {
 	assert!(worker.restarts() >= 1);
 }
 
+/// How many models the worker has open: each has a thread of that name.
+fn open_models(worker: &Worker) -> usize {
+	let threads = fs::read_dir(format!("/proc/{}/task", worker.process())).unwrap();
+	let name = |thread: PathBuf| fs::read_to_string(thread.join("comm")).unwrap_or_default();
+	threads.flatten().filter(|thread| name(thread.path()).trim() == "model").count()
+}
+
 #[tokio::test]
 async fn models_make_room_for_each_other() {
 	let Some(mut options) = options() else { return };
@@ -258,6 +265,7 @@ async fn models_make_room_for_each_other() {
 	let expected = one(&worker, &model, 2).await.unwrap();
 	for model in [&other, &model, &other] {
 		assert_eq!(one(&worker, model, 2).await.unwrap(), expected);
+		assert_eq!(open_models(&worker), 1);
 	}
 	assert_eq!(worker.restarts(), 0);
 }

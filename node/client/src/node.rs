@@ -274,8 +274,10 @@ impl Pool {
 		if !number_of(&client, None).await.is_ok_and(|number| number > best) {
 			return false;
 		}
+		// Both under the lock, as a search changes them.
+		let mut live = self.live.lock().await;
 		self.current.store(index, Relaxed);
-		self.live.lock().await.client = Arc::new(client);
+		live.client = Arc::new(client);
 		true
 	}
 

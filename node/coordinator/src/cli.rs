@@ -71,7 +71,7 @@ enum Command {
 	Model(ModelCommand),
 	/// Have a court judge an output that the chain has paid for, because you know that it is wrong.
 	///
-	/// A bond is held for it: ten times the task's fee, and twice as much after each challenge of the task that has failed. It comes back if the court finds the output
+	/// A bond is held for it: `ChallengeBond` times the task's fee (ten, unless that parameter was changed), and twice as much after each challenge of the task that has failed. It comes back if the court finds the output
 	/// wrong, with a part of what its miner loses; if it finds it right or too close to tell, the bond is lost; if it cannot judge, it comes back. The inputs must be
 	/// there for the jurors to fetch.
 	Challenge(Box<ChallengeArgs>),

@@ -712,8 +712,8 @@ pub mod pallet {
 			Self::do_undelivered(&operator, task)
 		}
 
-		/// Says that an item of a paid task is wrong, and has a court judge it. By anybody, as long as the task's receipt is kept. A bond is held, of ten times
-		/// the task's fee and twice as much after each challenge of it that failed. It comes back if the court finds the item wrong, and you get a part of what its miner is slashed; if the
+		/// Says that an item of a paid task is wrong, and has a court judge it. By anybody, as long as the task's receipt is kept. A bond is held, of
+		/// `ChallengeBond` times the task's fee and twice as much after each challenge of it that failed. It comes back if the court finds the item wrong, and you get a part of what its miner is slashed; if the
 		/// court finds it right or too close to tell, half goes to that miner and half to the jurors. Without a majority, or if the jurors cannot fetch the inputs, it comes back.
 		///
 		/// - `task`: its number.

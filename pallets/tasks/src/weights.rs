@@ -89,6 +89,9 @@ pub struct Estimate<T>(PhantomData<T>);
 /// Nodes that a change in a set of a million members reads and writes.
 const TREE: u64 = 4;
 
+/// The sets that a miner is in at most.
+const MOST: u64 = MAX_MODELS as u64;
+
 impl<T: frame_system::Config> Estimate<T> {
 	fn storage(reads: u64, writes: u64) -> Weight {
 		Weight::from_parts(50 * WEIGHT_REF_TIME_PER_MICROS, 0)
@@ -97,18 +100,18 @@ impl<T: frame_system::Config> Estimate<T> {
 
 	/// `n` miners that come back into the draws.
 	fn released(n: u64) -> Weight {
-		Self::storage(3, 2).saturating_add(Self::sets(8)).saturating_mul(n)
+		Self::storage(3, 2).saturating_add(Self::sets(MOST)).saturating_mul(n)
 	}
 
 	/// `n` miners that are slashed and go offline.
 	fn missed(n: u64) -> Weight {
-		Self::storage(12, 10).saturating_add(Self::sets(16)).saturating_mul(n)
+		Self::storage(12, 10).saturating_add(Self::sets(2 * MOST)).saturating_mul(n)
 	}
 
 	/// `n` miners that are drawn, past so many who are barred, and get a seat.
 	fn drawn(n: u64, barred: u64) -> Weight {
 		let walks = T::DbWeight::get().reads((barred + 1) * (TREE + 1));
-		Self::storage(4, 2).saturating_add(walks).saturating_add(Self::sets(8)).saturating_mul(n)
+		Self::storage(4, 2).saturating_add(walks).saturating_add(Self::sets(MOST)).saturating_mul(n)
 	}
 
 	/// A member that joins, leaves or changes its weight in `n` sets: two paths of nodes where another member takes its place, and who stands where.
@@ -126,19 +129,19 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 		Self::storage(9, 9).saturating_add(Self::sets(1))
 	}
 	fn go_online() -> Weight {
-		Self::storage(20, 2).saturating_add(Self::sets(16))
+		Self::storage(20, 2).saturating_add(Self::sets(2 * MOST))
 	}
 	fn go_offline() -> Weight {
-		Self::storage(3, 1).saturating_add(Self::sets(8))
+		Self::storage(3, 1).saturating_add(Self::sets(MOST))
 	}
 	fn commit(n: u32) -> Weight {
-		Self::storage(6, 5).saturating_mul(n.max(1).into()).saturating_add(Self::sets(8))
+		Self::storage(6, 5).saturating_mul(n.max(1).into()).saturating_add(Self::sets(MOST))
 	}
 	fn commit_one(m: u32) -> Weight {
 		Self::storage(6, 5).saturating_add(Self::sets(m.into()))
 	}
 	fn reveal(n: u32) -> Weight {
-		Self::reveal_one(8).saturating_mul(n.max(1).into())
+		Self::reveal_one(MAX_MODELS).saturating_mul(n.max(1).into())
 	}
 	fn reveal_one(m: u32) -> Weight {
 		Self::storage(14, 12).saturating_add(Self::sets(m.into()))
@@ -156,7 +159,7 @@ impl<T: frame_system::Config> WeightInfo for Estimate<T> {
 		Self::storage(8, 10).saturating_add(Self::sets(1))
 	}
 	fn miss() -> Weight {
-		Self::storage(10, 10).saturating_add(Self::sets(8))
+		Self::storage(10, 10).saturating_add(Self::sets(MOST))
 	}
 	fn forget() -> Weight {
 		Self::storage(1, 2)
