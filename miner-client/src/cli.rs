@@ -13,12 +13,13 @@ use cuckoo_primitives::{ModelKind, Role};
 use serde::Serialize;
 
 use crate::{
-	calibration,
+	account, bench, calibration,
 	config::Config,
-	doctor, infer,
+	config_show, doctor, gpu, infer, init,
 	model::Model,
+	rewards,
 	run::{self, Until},
-	runtime, worker,
+	runtime, store, worker,
 };
 
 /// How long what still runs may take to end once the program is done.
@@ -69,6 +70,22 @@ enum Command {
 		/// The model's folder.
 		dir: PathBuf,
 	},
+	/// Run a model as fast as this machine can, and say how fast that is.
+	Bench(bench::BenchArgs),
+	/// Write a configuration file with every setting explained, and a folder for keys.
+	Init(init::InitArgs),
+	/// Print the settings and where they come from.
+	#[command(subcommand)]
+	Config(config_show::ConfigCommand),
+	/// Print the GPUs.
+	Devices(gpu::DevicesArgs),
+	/// Fetch, check and throw away models.
+	#[command(subcommand, after_help = store::HELP)]
+	Models(store::ModelsCommand),
+	/// Print the pool, its seats, and what is in the way of more.
+	Status(account::StatusArgs),
+	/// Print what the pool has earned lately.
+	Rewards(rewards::RewardsArgs),
 	/// Look at everything that mining needs, and say what is missing. Fails if anything is.
 	Doctor(Settings),
 	/// Make, import or look at the operator's key.
@@ -130,11 +147,11 @@ struct RunArgs {
 
 /// The settings of a miner. Those that are not given come from elsewhere, see [`Config`].
 #[derive(Args, Debug, Serialize)]
-struct Settings {
+pub(crate) struct Settings {
 	/// A TOML file with settings.
 	#[arg(long, value_name = "FILE", env = "MINER_CONFIG")]
 	#[serde(skip)]
-	config: Option<PathBuf>,
+	pub(crate) config: Option<PathBuf>,
 	/// A node's address, ws:// or wss://. Repeat it: the next one is used when one fails. [default: ws://127.0.0.1:9944]
 	#[arg(long, value_name = "URL")]
 	#[serde(skip_serializing_if = "Vec::is_empty")]
@@ -159,11 +176,15 @@ struct Settings {
 	#[arg(long, value_name = "DIR")]
 	#[serde(skip_serializing_if = "Vec::is_empty")]
 	model_dir: Vec<PathBuf>,
+	/// Where `miner-client models` keeps what it fetches. [default: ~/.local/share/cuckoo-miner/models]
+	#[arg(long, value_name = "DIR")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	model_store: Option<PathBuf>,
 	/// How many tasks to compute at a time. [default: 1]
 	#[arg(long, value_name = "N")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	slots: Option<u32>,
-	/// Where to answer /healthz, /metrics and /status; loopback only. [default: 127.0.0.1:9617]
+	/// Where to answer /healthz, /readyz, /metrics and /status; loopback only. [default: 127.0.0.1:9617]
 	#[arg(long, value_name = "ADDRESS")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	listen: Option<String>,
@@ -181,7 +202,8 @@ struct Settings {
 }
 
 impl Settings {
-	fn read(self) -> Result<Config> {
+	/// Puts them together with those that come from elsewhere.
+	pub(crate) fn read(self) -> Result<Config> {
 		let file = self.config.clone();
 		Config::read(file.as_deref(), self)
 	}
@@ -212,8 +234,9 @@ pub(crate) struct RuntimeFlags {
 pub(crate) fn parse_kind(text: &str) -> Result<ModelKind, String> {
 	match text {
 		"text-to-image" => Ok(ModelKind::TextToImage),
+		"text-embedding" => Ok(ModelKind::TextEmbedding),
 		"tensor" => Ok(ModelKind::Tensor),
-		_ => Err("expected text-to-image or tensor".into()),
+		_ => Err("expected text-to-image, text-embedding or tensor".into()),
 	}
 }
 
@@ -247,6 +270,13 @@ fn execute(command: Command, log_format: LogFormat) -> Result<()> {
 			println!("{:?}", Model::verify(&dir)?.manifest());
 			Ok(())
 		},
+		Command::Bench(args) => block_on(bench::bench(args)),
+		Command::Init(args) => init::command(&args),
+		Command::Config(command) => command.run(),
+		Command::Devices(args) => gpu::devices(&args),
+		Command::Models(command) => block_on(command.run()),
+		Command::Status(args) => block_on(account::status(args)),
+		Command::Rewards(args) => block_on(rewards::rewards(args)),
 		Command::Doctor(settings) => block_on(doctor::doctor(settings.read()?)),
 		Command::Key(command) => command.run(),
 		Command::Register(args) => block_on(args.run(Role::Miner)),
@@ -297,6 +327,7 @@ mod tests {
 	#[test]
 	fn kinds_are_written_with_hyphens() {
 		assert_eq!(parse_kind("text-to-image"), Ok(ModelKind::TextToImage));
+		assert_eq!(parse_kind("text-embedding"), Ok(ModelKind::TextEmbedding));
 		assert_eq!(parse_kind("tensor"), Ok(ModelKind::Tensor));
 		assert!(parse_kind("picture").is_err());
 	}

@@ -27,7 +27,7 @@ use crate::{runtime, worker::WorkerOptions};
 const SHARED: [&str; 4] = ["node_url", "genesis", "key_file", "password_file"];
 
 /// All settings.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
 	/// Nodes, the first that can be used is used.
@@ -44,6 +44,8 @@ pub struct Config {
 	/// The folders of the models to serve.
 	#[serde(deserialize_with = "list")]
 	pub model_dir: Vec<PathBuf>,
+	/// Where `miner-client models` keeps what it fetches.
+	pub model_store: PathBuf,
 	/// How many tasks to compute at a time.
 	pub slots: u32,
 	/// Where to answer `/healthz`, `/metrics` and `/status`.
@@ -73,6 +75,7 @@ impl Default for Config {
 			password_file: None,
 			data_dir: default_data_dir(),
 			model_dir: Vec::new(),
+			model_store: default_data_dir().join("models"),
 			slots: 1,
 			listen: (Ipv4Addr::LOCALHOST, 9617).into(),
 			onnxruntime: None,
@@ -127,6 +130,11 @@ fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D::Error> {
 impl Config {
 	/// Puts together flags, environment, file and defaults.
 	pub fn read(file: Option<&Path>, flags: impl Serialize) -> Result<Self> {
+		Self::checked(&Self::figment(file, flags))
+	}
+
+	/// What was set, and where each setting comes from; without the defaults.
+	pub fn figment(file: Option<&Path>, flags: impl Serialize) -> Figment {
 		let environment = |figment: Figment| {
 			figment
 				.merge(Env::prefixed("CUCKOO_").only(&SHARED))
@@ -140,15 +148,17 @@ impl Config {
 		file: Option<&Path>,
 		environment: impl FnOnce(Figment) -> Figment,
 		flags: impl Serialize,
-	) -> Result<Self> {
+	) -> Figment {
 		let mut figment = Figment::new();
 		if let Some(file) = file {
 			figment = figment.merge(Toml::file_exact(file));
 		}
-		let config: Self = environment(figment)
-			.merge(Serialized::defaults(flags))
-			.extract()
-			.context("the settings are wrong (see `miner-client run --help`)")?;
+		environment(figment).merge(Serialized::defaults(flags))
+	}
+
+	fn checked(figment: &Figment) -> Result<Self> {
+		let config: Self =
+			figment.extract().context("the settings are wrong (see `miner-client run --help`)")?;
 		ensure!(config.slots > 0, "slots is 0: a miner takes at least one task at a time");
 		ensure!(config.threads > 0, "threads is 0: a session needs at least one");
 		ensure!(!config.devices.is_empty(), "devices is empty: name at least one");
@@ -210,7 +220,7 @@ mod tests {
 			std::fs::write(&path, file).unwrap();
 		}
 		let environment = |figment: Figment| figment.merge(Serialized::defaults(said(environment)));
-		Config::layered(file.map(|_| path.as_path()), environment, said(flags))
+		Config::checked(&Config::layered(file.map(|_| path.as_path()), environment, said(flags)))
 	}
 
 	#[test]
@@ -241,6 +251,8 @@ mod tests {
 		assert!(wrong(None, "devices = \"a\"").contains("devices"));
 		assert!(wrong(None, "node_url = \",\"").contains("node_url"));
 		let missing = Config::layered(Some(Path::new("/nowhere/miner.toml")), |f| f, Dict::new());
-		assert!(format!("{:#}", missing.unwrap_err()).contains("nowhere/miner.toml"));
+		assert!(
+			format!("{:#}", Config::checked(&missing).unwrap_err()).contains("nowhere/miner.toml")
+		);
 	}
 }

@@ -34,10 +34,11 @@ pub(crate) struct InferArgs {
 	/// The model's folder.
 	#[arg(long, value_name = "DIR")]
 	model: PathBuf,
-	/// text-to-image or tensor. [default: what the folder holds]
+	/// text-to-image, tensor or text-embedding. [default: what the folder holds]
 	#[arg(long, value_parser = parse_kind)]
 	kind: Option<ModelKind>,
-	/// The input: a job as JSON ({"prompt": …, "seed": 1, "steps": 20, "guidance_scale": 4}), or a safetensors file of the model's named inputs.
+	/// The input: a job as JSON ({"prompt": …, "seed": 1, "steps": 20, "guidance_scale": 4}, or {"text": …}), or a safetensors file of the model's named
+	/// inputs.
 	#[arg(long, value_name = "FILE", required_unless_present = "list", conflicts_with = "list")]
 	input: Option<PathBuf>,
 	/// Where to write the output, the safetensors file that a coordinator would get.

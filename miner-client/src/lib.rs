@@ -10,30 +10,41 @@
 //! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
 //! * [`http`] talks to coordinators, [`operator`] keeps the miner online.
 //!
-//! Around them: `calibration` measures how close a model's honest results are; [`cli`], [`config`], [`run`], [`doctor`], [`stop`], [`server`] and [`metrics`].
+//! Around them: `calibration` measures how close a model's honest results are; [`cli`], [`config`], [`run`], [`doctor`], [`stop`]; [`stats`] counts what the devices do, [`server`], [`metrics`], [`table`] and [`notify`] tell of it; [`gpu`] asks the driver.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(rustdoc::broken_intra_doc_links)]
 
+mod account;
+mod assignment;
+mod bench;
 mod calibration;
 pub mod cli;
 pub mod config;
+mod config_show;
 pub mod doctor;
+pub mod gpu;
 pub mod http;
 mod infer;
+mod init;
 pub mod job;
 pub mod journal;
 pub mod metrics;
 pub mod miner;
 pub mod model;
+pub mod notify;
 pub mod operator;
 pub mod pipeline;
+mod rewards;
 pub mod run;
 pub mod runtime;
 pub mod seats;
 pub mod server;
 pub mod session;
+pub mod stats;
 pub mod stop;
+mod store;
+pub mod table;
 pub mod tensors;
 pub mod work;
 pub mod worker;

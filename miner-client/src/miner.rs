@@ -16,13 +16,14 @@ use std::{
 use anyhow::{Context, Result};
 use cuckoo_client::{
 	calls::{self, Call},
-	events, Included, Node,
+	earnings, events, Included, Node,
 };
 use cuckoo_primitives::{
 	views::{Duty, Seat, TaskPhase, TaskView},
-	BlockNumber, TaskId,
+	Balance, BlockNumber, TaskId,
 };
 use cuckoo_rpc::{CuckooApiClient, SeatsUpdate};
+use sp_core::crypto::AccountId32;
 use tokio::{
 	sync::{mpsc, watch},
 	task::AbortHandle,
@@ -32,6 +33,7 @@ use tokio::{
 use crate::{
 	journal::{is_over, may_commit, next, Key, Next, Record, Step},
 	metrics::{self, Outcome},
+	notify::Watchdog,
 	server::{SeatStatus, Status},
 	stop::{Stop, Stopper},
 	work::{self, Tools, WorkError},
@@ -76,7 +78,12 @@ enum Event {
 		seconds: f64,
 		result: Result<Included, String>,
 	},
-	Over(Key, Option<TaskView>),
+	Over {
+		key: Key,
+		task: Option<TaskView>,
+		/// What it was paid, in planck.
+		earned: Balance,
+	},
 	/// The look for records that are over has ended.
 	Swept,
 }
@@ -136,12 +143,16 @@ pub struct Miner {
 	sweeping: bool,
 	/// Ends the program after the first task, if that is all it is for.
 	once: Option<Stopper>,
+	/// The staker whose pool earns.
+	owner: AccountId32,
+	watchdog: Watchdog,
 }
 
 impl Miner {
-	/// Takes up what the journal holds.
+	/// Takes up what the journal holds. `owner` is the staker whose pool this miner works for.
 	pub fn new(
 		node: Node,
+		owner: AccountId32,
 		tools: Arc<Tools>,
 		status: Arc<Status>,
 		once: Option<Stopper>,
@@ -152,7 +163,20 @@ impl Miner {
 			tracing::info!(task = record.task, round = record.round, step = ?record.step, "taken up from the journal");
 			work.insert(record.key(), Work { record: Some(record), ..Default::default() });
 		}
-		Ok(Self { node, tools, status, work, block: 0, sender, events, sweeping: false, once })
+		let (block, sweeping, watchdog) = (0, false, Watchdog::new());
+		Ok(Self {
+			node,
+			tools,
+			status,
+			work,
+			block,
+			sender,
+			events,
+			sweeping,
+			once,
+			owner,
+			watchdog,
+		})
 	}
 
 	/// Works until told to stop. To drain it goes on until a block that is not before the one in `left`, in which the operator went offline, shows no seat.
@@ -183,6 +207,7 @@ impl Miner {
 			self.act();
 			self.report();
 			let wanted = *stop.borrow();
+			self.feed(wanted);
 			if wanted == Stop::Now {
 				return Ok(());
 			}
@@ -219,12 +244,12 @@ impl Miner {
 					*work = Work::default();
 				}
 			}
-			work.seat = seat;
-			if work.seat.is_none() && work.record.is_none() {
-				gone.push((*key, work.given_up));
+			let before = std::mem::replace(&mut work.seat, seat);
+			if let (Some(before), None, None) = (before, &work.seat, &work.record) {
+				gone.push((*key, before.model, work.given_up));
 			}
 		}
-		for (key, given_up) in gone {
+		for (key, model, given_up) in gone {
 			if !given_up {
 				let (task, round) = key;
 				tracing::warn!(
@@ -233,7 +258,7 @@ impl Miner {
 					block,
 					"the seat is gone, the result was not there yet"
 				);
-				metrics::task_ended(Outcome::Missed);
+				metrics::task_ended(model, Outcome::Missed);
 			}
 			self.work.remove(&key);
 		}
@@ -269,7 +294,9 @@ impl Miner {
 					Err(error) => {
 						work.given_up = true;
 						tracing::error!(task = key.0, round = key.1, %error, "no result; the deadline will pass");
-						metrics::task_ended(Outcome::Failed);
+						if let Some(seat) = &work.seat {
+							metrics::task_ended(seat.model, Outcome::Failed);
+						}
 					},
 				}
 			},
@@ -284,15 +311,17 @@ impl Miner {
 			Event::Sent { kind, keys, seconds, result } => {
 				self.sent(kind, &keys, seconds, result)?
 			},
-			Event::Over(key, task) => {
+			Event::Over { key, task, earned } => {
 				let Some(record) = self.work.remove(&key).and_then(|mut work| work.record.take())
 				else {
 					return Ok(());
 				};
 				let settled =
 					task.is_some_and(|t| t.phase == TaskPhase::Settled && t.round == record.round);
-				tracing::info!(task = key.0, round = key.1, settled, step = ?record.step, "over");
-				metrics::task_ended(if settled { Outcome::Settled } else { Outcome::Missed });
+				self.status.stats().earned(earned);
+				tracing::info!(task = key.0, round = key.1, settled, earned, step = ?record.step, "over");
+				let outcome = if settled { Outcome::Settled } else { Outcome::Missed };
+				metrics::task_ended(record.model, outcome);
 				self.tools.journal.forget(key)?;
 			},
 			Event::Swept => self.sweeping = false,
@@ -334,7 +363,7 @@ impl Miner {
 						if kind == Kind::Commit { Step::Committed } else { Step::Revealed };
 					work.sent_in = block;
 					changed.push(record.clone());
-					metrics::stage(call, seconds);
+					metrics::stage(record.model, call, seconds);
 					tracing::info!(
 						task = key.0,
 						round = key.1,
@@ -466,16 +495,31 @@ impl Miner {
 			return;
 		}
 		self.sweeping = true;
-		let (node, sender) = (self.node.clone(), self.sender.clone());
+		let (node, owner, sender) = (self.node.clone(), self.owner.clone(), self.sender.clone());
 		tokio::spawn(async move {
-			if let Err(error) = sweep(&node, records, &sender).await {
+			if let Err(error) = sweep(&node, &owner, records, &sender).await {
 				tracing::debug!(error = format!("{error:#}"), "cannot look for what is over");
 			}
 			let _ = sender.send(Event::Swept);
 		});
 	}
 
+	/// Tells systemd that the loop turns, and what it does.
+	fn feed(&mut self, wanted: Stop) {
+		if self.block > 0 {
+			self.watchdog.ready();
+			let seats = self.work.values().filter(|work| work.seat.is_some()).count();
+			self.watchdog.status(&format!("{seats} seats in block {}", self.block));
+		}
+		if wanted != Stop::No {
+			self.watchdog.stopping();
+		}
+		self.watchdog.fed();
+	}
+
 	fn report(&self) {
+		self.tools.workers.measure();
+		metrics::rpc_reconnects(self.node.reconnects());
 		let seats = self.work.values().filter_map(|work| {
 			let seat = work.seat.as_ref()?;
 			Some(SeatStatus {
@@ -503,6 +547,7 @@ fn say_unable(seen: BlockNumber, deadline: BlockNumber) -> BlockNumber {
 
 async fn sweep(
 	node: &Node,
+	owner: &AccountId32,
 	records: Vec<Record>,
 	sender: &mpsc::UnboundedSender<Event>,
 ) -> Result<()> {
@@ -511,8 +556,23 @@ async fn sweep(
 	for record in records {
 		let task = timeout(ANSWER, rpc.task(record.task, Some(hash))).await??;
 		if is_over(&record, finalized, task.as_ref()) {
-			let _ = sender.send(Event::Over(record.key(), task));
+			let earned = match task.as_ref().and_then(|task| task.blocks.ended) {
+				Some(block) => paid(node, owner, block, record.task).await,
+				None => 0,
+			};
+			let _ = sender.send(Event::Over { key: record.key(), task, earned });
 		}
 	}
 	Ok(())
+}
+
+/// What a pool was paid for a task that ended in this block, in planck. 0 if the node does not know any more: it is told, and nothing depends on it.
+async fn paid(node: &Node, owner: &AccountId32, block: BlockNumber, task: TaskId) -> Balance {
+	let rewards = timeout(ANSWER, earnings::of_block(node, block, owner)).await;
+	let Ok(Ok(rewards)) = rewards else {
+		tracing::debug!(task, block, "the node does not tell what the task has paid");
+		return 0;
+	};
+	let of_task = rewards.iter().filter(|reward| reward.task.is_some_and(|(id, _)| id == task));
+	of_task.map(|reward| reward.amount).sum()
 }

@@ -18,7 +18,7 @@ use sp_crypto_hashing::blake2_256;
 /// The file that names all others.
 pub const SUMS: &str = "SHA256SUMS";
 /// The largest `SHA256SUMS`: some ten thousand files.
-const MAX_SUMS_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_SUMS_BYTES: u64 = 1 << 20;
 /// Endings of files that hold graphs or weights; none of these may lie beside the listed ones, where an ONNX file could refer to it.
 const WEIGHTS: [&str; 5] = [".onnx", ".onnx_data", ".data", ".bin", ".pb"];
 /// What a text-to-image model consists of.
@@ -32,6 +32,8 @@ const TEXT_TO_IMAGE: [&str; 6] = [
 ];
 /// What a tensor model consists of.
 const TENSOR: [&str; 1] = ["model.onnx"];
+/// What a text embedding model consists of.
+const TEXT_EMBEDDING: [&str; 2] = ["tokenizer.json", "model.onnx"];
 
 /// Why a folder is not the model it should be.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +165,8 @@ impl Model {
 	pub fn kind(&self) -> ModelKind {
 		if self.files.contains_key("unet/model.onnx") {
 			ModelKind::TextToImage
+		} else if TEXT_EMBEDDING.iter().all(|file| self.files.contains_key(*file)) {
+			ModelKind::TextEmbedding
 		} else {
 			ModelKind::Tensor
 		}
@@ -173,6 +177,7 @@ impl Model {
 		let needed: &[&'static str] = match kind {
 			ModelKind::TextToImage => &TEXT_TO_IMAGE,
 			ModelKind::Tensor => &TENSOR,
+			ModelKind::TextEmbedding => &TEXT_EMBEDDING,
 		};
 		match needed.iter().find(|file| !self.files.contains_key(**file)) {
 			Some(file) => Err(ModelError::Lacking { file, kind }),
@@ -185,6 +190,12 @@ impl Model {
 		self.files.get(name).map(PathBuf::as_path)
 	}
 
+	/// The listed ONNX files, by name.
+	pub fn graphs(&self) -> impl Iterator<Item = (&str, &Path)> {
+		let graphs = self.files.iter().filter(|(name, _)| name.ends_with(".onnx"));
+		graphs.map(|(name, path)| (name.as_str(), path.as_path()))
+	}
+
 	/// A listed text file's contents.
 	pub fn text(&self, name: &str) -> Option<std::io::Result<String>> {
 		self.file(name).map(fs::read_to_string)
@@ -192,7 +203,7 @@ impl Model {
 }
 
 /// The listed paths, without a leading `./`, and their hashes.
-fn parse(sums: &str) -> Result<BTreeMap<String, String>, ModelError> {
+pub(crate) fn parse(sums: &str) -> Result<BTreeMap<String, String>, ModelError> {
 	let mut listed = BTreeMap::new();
 	for (at, line) in sums.lines().enumerate() {
 		let bad = || ModelError::BadLine { line: at + 1, found: line.chars().take(200).collect() };
@@ -209,12 +220,17 @@ fn parse(sums: &str) -> Result<BTreeMap<String, String>, ModelError> {
 	Ok(listed)
 }
 
+/// Fails if a listed path leads out of the folder by its name alone.
+pub(crate) fn ensure_plain(listed: &str) -> Result<(), ModelError> {
+	if Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
+		return Ok(());
+	}
+	Err(ModelError::Outside { path: listed.to_string() })
+}
+
 /// The listed file's real path, if that is inside the folder.
 fn inside(root: &Path, listed: &str) -> Result<PathBuf, ModelError> {
-	let outside = || ModelError::Outside { path: listed.to_string() };
-	if !Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
-		return Err(outside());
-	}
+	ensure_plain(listed)?;
 	let path = root
 		.join(listed)
 		.canonicalize()
@@ -223,11 +239,12 @@ fn inside(root: &Path, listed: &str) -> Result<PathBuf, ModelError> {
 	if path.starts_with(root) {
 		Ok(path)
 	} else {
-		Err(outside())
+		Err(ModelError::Outside { path: listed.to_string() })
 	}
 }
 
-fn sha256(path: &Path) -> std::io::Result<String> {
+/// A file's SHA-256, in lower-case hex digits.
+pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
 	let mut file = fs::File::open(path)?;
 	let mut hash = Sha256::new();
 	let mut buffer = vec![0; 1 << 20];
@@ -304,6 +321,24 @@ pub(crate) mod tests {
 		model.expect(model.manifest()).unwrap();
 		let other = model.expect(H256::repeat_byte(7)).unwrap_err().to_string();
 		assert!(other.contains("0x0707"), "{other}");
+	}
+
+	#[test]
+	fn the_listed_files_make_the_kind() {
+		let kind = |files: &[&str]| {
+			let files: Vec<(&str, &[u8])> =
+				files.iter().map(|name| (*name, name.as_bytes())).collect();
+			Model::verify(folder(&files).path()).unwrap().kind()
+		};
+		assert_eq!(kind(&["model.onnx"]), ModelKind::Tensor);
+		assert_eq!(kind(&["model.onnx", "tokenizer.json"]), ModelKind::TextEmbedding);
+		assert_eq!(kind(&["tokenizer.json", "encoder.onnx"]), ModelKind::Tensor);
+		let picture = ["unet/model.onnx", "tokenizer.json", "model.onnx"];
+		assert_eq!(kind(&picture), ModelKind::TextToImage);
+		let dir = folder(&[("model.onnx", b"graph")]);
+		let model = Model::verify(dir.path()).unwrap();
+		let lacking = model.complete(ModelKind::TextEmbedding).unwrap_err().to_string();
+		assert!(lacking.contains("tokenizer.json: a model of kind TextEmbedding"), "{lacking}");
 	}
 
 	#[test]

@@ -55,8 +55,11 @@ pub async fn models(node: &Node) -> Result<Vec<ModelView>> {
 	Ok(models)
 }
 
-/// Fails, saying what to do, unless the account is the operator of an active miner.
-pub fn check(view: Option<&OperatorView>, operator: &AccountId32) -> Result<()> {
+/// The pool; fails, saying what to do, unless the account is the operator of an active miner.
+pub fn check<'a>(
+	view: Option<&'a OperatorView>,
+	operator: &AccountId32,
+) -> Result<&'a OperatorView> {
 	let Some(view) = view else {
 		bail!(
 			"{operator} is nobody's operator: its staker registers it with `miner-client register --operator {operator}`, \
@@ -79,7 +82,7 @@ pub fn check(view: Option<&OperatorView>, operator: &AccountId32) -> Result<()> 
 		and it must not be chilled or jailed",
 		view.owner
 	);
-	Ok(())
+	Ok(view)
 }
 
 /// Keeps an operator online with the models that it serves.

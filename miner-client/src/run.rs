@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
 	config::Config,
+	gpu::Gpus,
 	http::Coordinators,
 	journal::Journal,
 	metrics,
@@ -18,7 +19,9 @@ use crate::{
 	operator::{self, Presence},
 	seats,
 	server::{self, Report, Status},
+	stats::Stats,
 	stop::{self, Stop},
+	table,
 	work::Tools,
 	worker::{Served, Workers},
 };
@@ -43,15 +46,34 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	let key = config.key()?;
 	let prometheus = metrics::install()?;
 	let (stopper, stop) = stop::signals()?;
+	let account = AccountId32::new(key.public_key().0);
+	let stats = Arc::new(Stats::new(&config.devices));
+	let known = Report {
+		version: env!("CARGO_PKG_VERSION"),
+		operator: account.to_string(),
+		..Report::default()
+	};
+	let status = Arc::new(Status::new(known, stats.clone()));
+	if until != Until::Ready {
+		server::serve(config.listen, status.clone(), prometheus).await?;
+	}
 	let models = config.model_dir.iter().map(|dir| verify(dir)).collect::<Result<Vec<_>>>()?;
-	let workers = Workers::start(config.worker(log_format), &config.devices).await?;
+	let workers = Workers::start(config.worker(log_format), &config.devices, stats).await?;
+	if let Some(ready) = workers.ready().next().cloned() {
+		status.set_known(|report| {
+			(report.library, report.provider) = (ready.library, ready.provider);
+		});
+	}
 
 	let node = config.connect().await?;
 	let genesis = node.genesis();
 	let coordinators = Coordinators::new(key.clone(), genesis).context("cannot use HTTP")?;
-	let account = AccountId32::new(key.public_key().0);
 	tracing::info!(operator = %account, url = node.url(), ?genesis, "connected");
-	operator::check(operator::view(&node, &account).await?.as_ref(), &account)?;
+	status.set_known(|report| {
+		(report.genesis, report.node) = (format!("{genesis:?}"), node.url());
+	});
+	let view = operator::view(&node, &account).await?;
+	let owner = operator::check(view.as_ref(), &account)?.owner.clone();
 	// A folder of its own for each chain and key: promises must not get mixed up.
 	let chain = hex::encode(&genesis.as_bytes()[..4]);
 	let folder = config.data_dir.join(format!("{chain}-{account}"));
@@ -66,12 +88,13 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	for model in &models {
 		let view = on_chain_of(model, &on_chain)?;
 		let (dir, manifest) = (model.dir().to_path_buf(), model.manifest());
-		let of_view = Served { dir, kind: view.kind, manifest, reference_ms: view.reference_ms };
+		let (model, kind, reference_ms) = (view.model, view.kind, view.reference_ms);
+		let of_view = Served { model, dir, kind, manifest, reference_ms };
 		// One that cannot be opened is known before work for it is taken.
 		workers.open(&of_view).await?;
-		tracing::info!(model = view.model, name = view.name, "ready");
-		names.push((view.model, view.name.clone()));
-		served.insert(view.model, of_view);
+		tracing::info!(model, name = view.name, "ready");
+		names.push((model, view.name.clone()));
+		served.insert(model, of_view);
 	}
 	let ids: Vec<ModelId> = served.keys().copied().collect();
 	let presence = Presence::new(node.clone(), signer.clone(), ids, config.slots)?;
@@ -80,22 +103,12 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		return Ok(());
 	}
 
-	let ready = workers.ready().next().context("there is no worker")?;
-	let status = Arc::new(Status::new(Report {
-		version: env!("CARGO_PKG_VERSION"),
-		operator: account.to_string(),
-		genesis: format!("{genesis:?}"),
-		library: ready.library.clone(),
-		provider: ready.provider.clone(),
-		models: names,
-		node: node.url(),
-		online: false,
-		block: 0,
-		seats: Vec::new(),
-		kept: 0,
-		undelivered: 0,
-	}));
-	server::serve(config.listen, status.clone(), prometheus).await?;
+	status.set_known(|report| report.models = names);
+	if let Ok(gpus) = Gpus::open() {
+		server::watch_gpus(&status, move |device| Some(gpus.gpu(device.try_into().ok()?)))
+			.context("cannot begin a thread that looks at the GPUs")?;
+	}
+	tokio::spawn(table::tell(status.clone(), table::Place::of(log_format)));
 	let tools = Tools {
 		signer: signer.clone(),
 		coordinators,
@@ -105,7 +118,7 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		models: served,
 	};
 	let once = (until == Until::FirstTask).then_some(stopper);
-	let miner = Miner::new(node.clone(), Arc::new(tools), status.clone(), once)?;
+	let miner = Miner::new(node.clone(), owner, Arc::new(tools), status.clone(), once)?;
 
 	let (leaving, left) = watch::channel(None);
 	let attending = tokio::spawn(presence.attend(journal, status, stop.clone(), leaving));

@@ -255,13 +255,18 @@ impl Runtime {
 
 	/// Opens an ONNX file with the settings that make results repeatable on one machine: fixed optimisation, fixed threads, deterministic kernels.
 	pub(crate) fn open(&self, file: &Path) -> ort::Result<ort::session::Session> {
+		self.builder()?.commit_from_file(file)
+	}
+
+	/// What [`Self::open`] opens a file with.
+	pub(crate) fn builder(&self) -> ort::Result<SessionBuilder> {
 		let builder = SessionBuilder::new(&self.environment)?
 			.with_optimization_level(self.optimization.level())?
 			.with_deterministic_compute(true)?
 			// Three sessions of one model would otherwise burn the cores waiting for each other.
 			.with_intra_op_spinning(false)?
 			.with_log_level(LogLevel::Warning)?;
-		register(builder, self.provider)?.commit_from_file(file)
+		register(builder, self.provider)
 	}
 }
 

@@ -156,16 +156,17 @@ fn port(outlet: &Outlet) -> Result<Port> {
 		bail!("`{name}` is no tensor but {}; such models cannot be run", outlet.dtype());
 	};
 	let dtype = match ty {
+		TensorElementType::Float16 => Dtype::F16,
 		TensorElementType::Float32 => Dtype::F32,
 		TensorElementType::Float64 => Dtype::F64,
 		TensorElementType::Int32 => Dtype::I32,
 		TensorElementType::Int64 => Dtype::I64,
 		TensorElementType::Uint8 => Dtype::U8,
 		TensorElementType::Bool => Dtype::Bool,
-		TensorElementType::Float16 | TensorElementType::Bfloat16 => bail!(
-			"`{name}` is {ty}: half precision is not supported yet; export the model in 32-bit floats"
+		TensorElementType::Bfloat16 => bail!(
+			"`{name}` is {ty}, which cannot be run; export the model in 32-bit or 16-bit floats (f32 or f16)"
 		),
-		other => bail!("`{name}` is {other}; f32, f64, i32, i64, u8 and bool can be run"),
+		other => bail!("`{name}` is {other}; f16, f32, f64, i32, i64, u8 and bool can be run"),
 	};
 	let shape = shape.iter().map(|d| usize::try_from(*d).ok()).collect();
 	Ok(Port { name, dtype, shape })
@@ -193,6 +194,7 @@ fn run(
 fn feed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
 	let shape = tensor.shape.clone();
 	Ok(match &tensor.data {
+		Data::F16(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
 		Data::F32(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
 		Data::F64(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
 		Data::I32(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
@@ -212,6 +214,7 @@ fn take(value: &DynValue, dtype: Dtype) -> ort::Result<Tensor> {
 		Ok(Tensor { shape, data: wrap(values.to_vec()) })
 	}
 	match dtype {
+		Dtype::F16 => of(value, Data::F16),
 		Dtype::F32 => of(value, Data::F32),
 		Dtype::F64 => of(value, Data::F64),
 		Dtype::I32 => of(value, Data::I32),

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use half::f16;
 use safetensors::{
 	tensor::{Dtype as FileDtype, View},
 	SafeTensors,
@@ -10,6 +11,8 @@ use safetensors::{
 /// The element types that inputs and outputs may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
+	/// 16-bit float of IEEE 754, half precision.
+	F16,
 	/// 32-bit float.
 	F32,
 	/// 64-bit float.
@@ -29,6 +32,7 @@ impl Dtype {
 	pub fn size(self) -> usize {
 		match self {
 			Self::U8 | Self::Bool => 1,
+			Self::F16 => 2,
 			Self::F32 | Self::I32 => 4,
 			Self::F64 | Self::I64 => 8,
 		}
@@ -36,6 +40,7 @@ impl Dtype {
 
 	fn in_file(self) -> FileDtype {
 		match self {
+			Self::F16 => FileDtype::F16,
 			Self::F32 => FileDtype::F32,
 			Self::F64 => FileDtype::F64,
 			Self::I32 => FileDtype::I32,
@@ -47,6 +52,7 @@ impl Dtype {
 
 	fn from_file(dtype: FileDtype) -> Option<Self> {
 		Some(match dtype {
+			FileDtype::F16 => Self::F16,
 			FileDtype::F32 => Self::F32,
 			FileDtype::F64 => Self::F64,
 			FileDtype::I32 => Self::I32,
@@ -61,6 +67,7 @@ impl Dtype {
 impl fmt::Display for Dtype {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.write_str(match self {
+			Self::F16 => "f16",
 			Self::F32 => "f32",
 			Self::F64 => "f64",
 			Self::I32 => "i32",
@@ -74,6 +81,7 @@ impl fmt::Display for Dtype {
 /// A tensor's elements, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
+	F16(Vec<f16>),
 	F32(Vec<f32>),
 	F64(Vec<f64>),
 	I32(Vec<i32>),
@@ -86,6 +94,7 @@ impl Data {
 	/// The element type.
 	pub fn dtype(&self) -> Dtype {
 		match self {
+			Self::F16(_) => Dtype::F16,
 			Self::F32(_) => Dtype::F32,
 			Self::F64(_) => Dtype::F64,
 			Self::I32(_) => Dtype::I32,
@@ -95,19 +104,31 @@ impl Data {
 		}
 	}
 
-	/// Integers as one of the types that exports use for ids and time steps; `None` for another type.
-	pub fn integers(dtype: Dtype, values: impl Iterator<Item = i32>) -> Option<Self> {
+	/// Token ids, masks and the like as one of the types that exports use for them; `None` for another type.
+	pub fn ids(dtype: Dtype, values: impl Iterator<Item = u32>) -> Option<Self> {
 		Some(match dtype {
-			Dtype::I32 => Self::I32(values.collect()),
+			// No vocabulary has two billion tokens.
+			Dtype::I32 => Self::I32(values.map(|id| id as i32).collect()),
 			Dtype::I64 => Self::I64(values.map(i64::from).collect()),
-			Dtype::F32 => Self::F32(values.map(|v| v as f32).collect()),
-			Dtype::F64 => Self::F64(values.map(f64::from).collect()),
+			_ => return None,
+		})
+	}
+
+	/// One number as any type that exports use for a time step; `None` for another type. An integer is what is left without the number's fraction.
+	pub fn number(dtype: Dtype, value: f32) -> Option<Self> {
+		Some(match dtype {
+			Dtype::I32 => Self::I32(vec![value as i32]),
+			Dtype::I64 => Self::I64(vec![value as i64]),
+			Dtype::F16 => Self::F16(vec![f16::from_f32(value)]),
+			Dtype::F32 => Self::F32(vec![value]),
+			Dtype::F64 => Self::F64(vec![value.into()]),
 			Dtype::U8 | Dtype::Bool => return None,
 		})
 	}
 
 	fn to_bytes(&self) -> Vec<u8> {
 		match self {
+			Self::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
 			Self::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
 			Self::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
 			Self::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -122,6 +143,7 @@ impl Data {
 			bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
 		}
 		match dtype {
+			Dtype::F16 => Self::F16(each(bytes, f16::from_le_bytes)),
 			Dtype::F32 => Self::F32(each(bytes, f32::from_le_bytes)),
 			Dtype::F64 => Self::F64(each(bytes, f64::from_le_bytes)),
 			Dtype::I32 => Self::I32(each(bytes, i32::from_le_bytes)),
@@ -155,9 +177,21 @@ impl Tensor {
 		}
 	}
 
+	/// The same numbers as floats of this width, 16 or 32 bits. Narrowing rounds to the nearest, halves to even; what is too large becomes infinite.
+	/// What is there in this type already, or is neither a 16-bit nor a 32-bit float, stays as it is.
+	pub fn floats_as(self, dtype: Dtype) -> Self {
+		let data = match (self.data, dtype) {
+			(Data::F32(v), Dtype::F16) => Data::F16(v.into_iter().map(f16::from_f32).collect()),
+			(Data::F16(v), Dtype::F32) => Data::F32(v.into_iter().map(f16::to_f32).collect()),
+			(data, _) => data,
+		};
+		Self { shape: self.shape, data }
+	}
+
 	/// Every element as a number: what a sketch is made of.
 	pub fn values(&self) -> Vec<f64> {
 		match &self.data {
+			Data::F16(v) => v.iter().map(|x| x.to_f64()).collect(),
 			Data::F32(v) => v.iter().map(|x| f64::from(*x)).collect(),
 			Data::F64(v) => v.clone(),
 			Data::I32(v) => v.iter().map(|x| f64::from(*x)).collect(),
@@ -193,7 +227,7 @@ pub enum FileError {
 	#[error("not a safetensors file: {0}")]
 	Format(#[from] safetensors::SafeTensorError),
 	/// A tensor has an element type that is not supported.
-	#[error("tensor `{name}` is {dtype}; f32, f64, i32, i64, u8 and bool can be used")]
+	#[error("tensor `{name}` is {dtype}; f16, f32, f64, i32, i64, u8 and bool can be used")]
 	Dtype {
 		/// The tensor.
 		name: String,
@@ -229,6 +263,7 @@ mod tests {
 
 	fn examples() -> Vec<(&'static str, Tensor)> {
 		let of = |shape: &[usize], data| Tensor { shape: shape.to_vec(), data };
+		let halves = [1.5, -0.0, 65_504.0, 6e-8].map(f16::from_f32).to_vec();
 		vec![
 			("floats", of(&[2, 2], Data::F32(vec![1.5, -0.0, f32::MIN, 3e-40]))),
 			("doubles", of(&[1], Data::F64(vec![0.1]))),
@@ -237,6 +272,7 @@ mod tests {
 			("pixels", of(&[1, 1, 3], Data::U8(vec![0, 128, 255]))),
 			("mask", of(&[2], Data::Bool(vec![true, false]))),
 			("nothing", of(&[0, 4], Data::F32(vec![]))),
+			("halves", of(&[4, 1], Data::F16(halves))),
 		]
 	}
 
@@ -265,12 +301,12 @@ mod tests {
 		let mut bytes = write(examples().iter().map(|(n, t)| (*n, t))).unwrap();
 		bytes.pop();
 		assert!(matches!(read(&bytes), Err(FileError::Format(_))));
-		let header = br#"{"h":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}"#;
+		let header = br#"{"h":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#;
 		let mut half = (header.len() as u64).to_le_bytes().to_vec();
 		half.extend_from_slice(header);
 		half.extend_from_slice(&[0, 0]);
 		let error = read(&half).unwrap_err().to_string();
-		assert!(error.contains("`h` is F16"), "{error}");
+		assert!(error.contains("`h` is BF16; f16, f32"), "{error}");
 	}
 
 	#[test]
@@ -279,5 +315,38 @@ mod tests {
 		assert_eq!(values[4], [0.0, 128.0, 255.0]);
 		assert_eq!(values[5], [1.0, 0.0]);
 		assert_eq!(values[3], [-5.0]);
+		// The smallest number that half precision has is 2⁻²⁴.
+		assert_eq!(values[7], [1.5, -0.0, 65_504.0, 2f64.powi(-24)]);
+	}
+
+	#[test]
+	fn floats_change_their_width_and_nothing_else_does() {
+		let wide = Tensor::f32([5], vec![1.0, -0.1, 2049.0, 70_000.0, f32::NAN]);
+		let narrow = wide.clone().floats_as(Dtype::F16);
+		let values = narrow.values();
+		// 2049 lies between 2048 and 2050.
+		assert_eq!(values[..3], [1.0, -0.0999755859375, 2048.0]);
+		assert!(values[3].is_infinite() && values[4].is_nan());
+		let again = narrow.floats_as(Dtype::F32);
+		assert_eq!(again.as_f32().unwrap()[..3], [1.0, -0.099_975_586, 2048.0]);
+		assert_eq!(wide.clone().floats_as(Dtype::F32).as_f32().unwrap()[1], -0.1);
+		let ids = Tensor { shape: vec![1], data: Data::I64(vec![7]) };
+		assert_eq!(ids.clone().floats_as(Dtype::F16), ids);
+	}
+
+	#[test]
+	fn ids_and_time_steps_have_the_type_that_is_asked_for() {
+		let ids = |dtype| Data::ids(dtype, [0, 49_407].into_iter());
+		assert_eq!(ids(Dtype::I32), Some(Data::I32(vec![0, 49_407])));
+		assert_eq!(ids(Dtype::I64), Some(Data::I64(vec![0, 49_407])));
+		assert_eq!(ids(Dtype::F32), None);
+		let step = |dtype| Data::number(dtype, 998.75);
+		assert_eq!(step(Dtype::I32), Some(Data::I32(vec![998])));
+		assert_eq!(step(Dtype::I64), Some(Data::I64(vec![998])));
+		// Beyond 512, half precision has every half only.
+		assert_eq!(step(Dtype::F16), Some(Data::F16(vec![f16::from_f32(999.0)])));
+		assert_eq!(step(Dtype::F32), Some(Data::F32(vec![998.75])));
+		assert_eq!(step(Dtype::F64), Some(Data::F64(vec![998.75])));
+		assert_eq!(step(Dtype::Bool), None);
 	}
 }

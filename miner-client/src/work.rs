@@ -127,7 +127,7 @@ pub async fn compute(
 			.await
 			.map_err(|_| WorkError::Ending)??;
 	}
-	metrics::stage("fetch", fetching.as_secs_f64());
+	metrics::stage(seat.model, "fetch", fetching.as_secs_f64());
 
 	let leaves = tools.journal.leaves(key, &items)?.ok_or(WorkError::Ending)?;
 	let mut salt = [0; 32];
@@ -160,7 +160,7 @@ async fn run(
 	loop {
 		match workers.run(model, keys, item, input.clone()).await {
 			Ok(computed) => {
-				metrics::stage("infer", computed.seconds);
+				metrics::stage(model.model, "infer", computed.seconds);
 				return Ok(computed);
 			},
 			// Nobody could do better: that is the result, and honest miners agree on it.
@@ -283,7 +283,7 @@ pub async fn deliver(tools: &Tools, record: &Record) {
 			pause = (pause * 2).min(LONGEST_PAUSE);
 		}
 	}
-	metrics::stage("upload", start.elapsed().as_secs_f64());
+	metrics::stage(record.model, "upload", start.elapsed().as_secs_f64());
 	tracing::info!(
 		task = record.task,
 		round = record.round,

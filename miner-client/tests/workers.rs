@@ -6,6 +6,7 @@ use std::{
 	env, fs,
 	path::{Path, PathBuf},
 	process::Command,
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ use miner_client::{
 	job::JobError,
 	model::Model,
 	runtime,
+	stats::Stats,
 	tensors::{self, Data, Tensor},
 	worker::{
 		protocol::ModelFiles,
@@ -285,13 +287,18 @@ async fn a_folder_that_is_not_the_model_any_more_is_not_run() {
 	one(&worker, &files(&demo()), 2).await.unwrap();
 }
 
+fn stats(devices: &[i32]) -> Arc<Stats> {
+	Arc::new(Stats::new(devices))
+}
+
 #[tokio::test]
 async fn an_input_at_fault_is_told_from_a_machine_at_fault() {
 	let Some(options) = options() else { return };
-	let workers = Workers::start(options, &[0]).await.unwrap();
+	let workers = Workers::start(options, &[0], stats(&[0])).await.unwrap();
 	let dir = table();
 	let manifest = Model::verify(dir.path()).unwrap().manifest();
 	let mut model = Served {
+		model: 3,
 		dir: dir.path().to_path_buf(),
 		kind: ModelKind::Tensor,
 		manifest,
@@ -326,10 +333,12 @@ async fn what_cannot_be_loaded_is_told_at_the_start() {
 async fn two_devices_share_the_work() {
 	let Some(options) = options() else { return };
 	// On the CPU each number is a process of its own.
-	let workers = Workers::start(options, &[0, 1]).await.unwrap();
+	let stats = stats(&[0, 1]);
+	let workers = Workers::start(options, &[0, 1], stats.clone()).await.unwrap();
 	let dir = demo();
 	let manifest = Model::verify(&dir).unwrap().manifest();
-	let model = Served { dir, kind: ModelKind::TextToImage, manifest, reference_ms: 1_000 };
+	let (kind, reference_ms) = (ModelKind::TextToImage, 1_000);
+	let model = Served { model: 3, dir, kind, manifest, reference_ms };
 	workers.open(&model).await.unwrap();
 	let run = || workers.run(&model, Keys::default(), 0, picture(60));
 	let (a, b, busy) = tokio::join!(run(), run(), async {
@@ -338,4 +347,9 @@ async fn two_devices_share_the_work() {
 	});
 	assert_eq!(a.unwrap().leaves, b.unwrap().leaves);
 	assert_eq!(busy, [1, 1]);
+	workers.measure();
+	for device in stats.snapshot() {
+		assert_eq!((device.done, device.failed, &device.loaded[..]), (1, 0, &[3][..]));
+		assert!(device.busy > 0.0 && device.provider.contains("CPU"), "{device:?}");
+	}
 }

@@ -1,8 +1,9 @@
 """An independent text-to-image pipeline in numpy and onnxruntime.
 
 It reads the same model folder as the Rust pipeline and shares no code with it,
-so that each can be checked against the other. The scheduler has the semantics
-of diffusers' DDIMScheduler with eta = 0.
+so that each can be checked against the other. The schedulers have the semantics
+of diffusers' DDIMScheduler with eta = 0 and EulerDiscreteScheduler without churn.
+Networks get the types that they ask for; everything between them is float32.
 """
 
 import argparse
@@ -139,42 +140,64 @@ def initial_latents(seed, shape):
     return z.astype(np.float32).reshape(1, *shape)
 
 
-# ---- scheduler -----------------------------------------------------------------
+# ---- schedulers ----------------------------------------------------------------
+
+
+def training_alphas(config):
+    """The share of the clean signal's variance at each training time step."""
+    total = config.get("num_train_timesteps", 1000)
+    start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
+    schedule = config.get("beta_schedule", "linear")
+    if schedule == "scaled_linear":
+        betas = np.linspace(start**0.5, end**0.5, total) ** 2
+    elif schedule == "linear":
+        betas = np.linspace(start, end, total)
+    else:
+        raise ValueError(f"unsupported beta_schedule {schedule}")
+    return np.cumprod(1 - betas)
+
+
+def spaced(config, default, total, steps):
+    """float64 [steps]: the time steps of a run, the noisiest first; those of linspace are not rounded."""
+    spacing = config.get("timestep_spacing", default)
+    if spacing == "leading":
+        return np.arange(steps)[::-1] * (total // steps) + float(config.get("steps_offset", 0))
+    if spacing == "trailing":
+        return np.round(np.arange(total, 0, -total / steps)) - 1
+    if spacing == "linspace":
+        return np.linspace(0, total - 1, steps)[::-1]
+    raise ValueError(f"unsupported timestep_spacing {spacing}")
+
+
+def prediction_of(config):
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise ValueError(f"unsupported prediction_type {prediction}")
+    return prediction
 
 
 class Ddim:
+    """eta = 0: no noise is added."""
+
     init_noise_sigma = 1.0
 
     def __init__(self, config, steps):
-        total = config["num_train_timesteps"]
-        start, end = config["beta_start"], config["beta_end"]
-        if config["beta_schedule"] == "scaled_linear":
-            betas = np.linspace(start**0.5, end**0.5, total) ** 2
-        elif config["beta_schedule"] == "linear":
-            betas = np.linspace(start, end, total)
-        else:
-            raise ValueError(f"unsupported beta_schedule {config['beta_schedule']}")
         if config.get("clip_sample", True) or config.get("thresholding") or config.get("rescale_betas_zero_snr"):
             raise ValueError("clip_sample, thresholding and rescale_betas_zero_snr are not supported")
-        self.prediction = config.get("prediction_type", "epsilon")
-        if self.prediction not in ("epsilon", "v_prediction"):
-            raise ValueError(f"unsupported prediction_type {self.prediction}")
-        self.alphas = np.cumprod(1 - betas)
+        self.prediction = prediction_of(config)
+        self.alphas = training_alphas(config)
         self.final_alpha = 1.0 if config.get("set_alpha_to_one", True) else self.alphas[0]
+        total = len(self.alphas)
         self.jump = total // steps
-        spacing = config.get("timestep_spacing", "leading")
-        if spacing == "leading":
-            steps_at = np.arange(steps) * self.jump
-            self.timesteps = steps_at[::-1].astype(np.int64) + config.get("steps_offset", 0)
-        elif spacing == "trailing":
-            self.timesteps = np.round(np.arange(total, 0, -total / steps)).astype(np.int64) - 1
-        elif spacing == "linspace":
-            self.timesteps = np.round(np.linspace(0, total - 1, steps)[::-1]).astype(np.int64)
-        else:
-            raise ValueError(f"unsupported timestep_spacing {spacing}")
+        self.timesteps = np.round(spaced(config, "leading", total, steps)).astype(np.int64)
 
-    def step(self, out, timestep, latents):
-        """The latents of the previous (less noisy) timestep; eta = 0."""
+    def scale(self, latents, step):
+        """What the model sees of the latents before the step with this number."""
+        return latents
+
+    def step(self, out, step, latents):
+        """The latents after the step with this number."""
+        timestep = self.timesteps[step]
         previous = timestep - self.jump
         alpha = self.alphas[timestep]
         alpha_previous = self.alphas[previous] if previous >= 0 else self.final_alpha
@@ -184,6 +207,52 @@ class Ddim:
         else:
             clean, eps = signal * latents - noise * out, signal * out + noise * latents
         return np.float32(alpha_previous**0.5) * clean + np.float32((1 - alpha_previous) ** 0.5) * eps
+
+
+class Euler:
+    """Karras et al. 2022, algorithm 2 without churn: the latents are the clean ones plus sigma times noise, and follow d = (latents - clean) / sigma."""
+
+    def __init__(self, config, steps):
+        others = ("use_exponential_sigmas", "use_beta_sigmas", "rescale_betas_zero_snr")
+        if any(config.get(other) for other in others) or config.get("interpolation_type", "linear") != "linear":
+            raise ValueError("only linear interpolation of the sigmas, and Karras', are supported")
+        self.prediction = prediction_of(config)
+        alphas = training_alphas(config)
+        known = np.sqrt((1 - alphas) / alphas)
+        total = len(known)
+        self.timesteps = spaced(config, "linspace", total, steps).astype(np.float32)
+        sigmas = np.interp(self.timesteps, np.arange(total), known)
+        if config.get("use_karras_sigmas"):
+            largest = sigmas[0] if config.get("sigma_max") is None else config["sigma_max"]
+            smallest = sigmas[-1] if config.get("sigma_min") is None else config["sigma_min"]
+            sigmas = np.linspace(largest ** (1 / 7), smallest ** (1 / 7), steps) ** 7
+            self.timesteps = np.interp(np.log(sigmas), np.log(known), np.arange(total)).astype(np.float32)
+        last = known[0] if config.get("final_sigmas_type", "zero") == "sigma_min" else 0.0
+        self.sigmas = np.append(sigmas, last)
+        ends = config.get("timestep_spacing", "linspace") in ("linspace", "trailing")
+        self.init_noise_sigma = sigmas[0] if ends else np.sqrt(sigmas[0] ** 2 + 1)
+
+    def scale(self, latents, step):
+        """What the model sees of the latents before the step with this number."""
+        return latents / np.float32(np.sqrt(self.sigmas[step] ** 2 + 1))
+
+    def step(self, out, step, latents):
+        """The latents after the step with this number."""
+        sigma = self.sigmas[step]
+        if self.prediction == "epsilon":
+            clean = latents - np.float32(sigma) * out
+        else:
+            clean = latents / np.float32(sigma**2 + 1) - np.float32(sigma / np.sqrt(sigma**2 + 1)) * out
+        return latents + np.float32(self.sigmas[step + 1] - sigma) * ((latents - clean) / np.float32(sigma))
+
+
+def scheduler(config, steps):
+    """The run of so many steps that scheduler_config.json describes."""
+    classes = {"DDIMScheduler": Ddim, "EulerDiscreteScheduler": Euler}
+    name = config.get("_class_name")
+    if name not in classes:
+        raise ValueError(f"unsupported scheduler {name}")
+    return classes[name](config, steps)
 
 
 # ---- pipeline ------------------------------------------------------------------
@@ -199,6 +268,16 @@ def guide(out, guidance):
     return out[:1] + np.float32(guidance) * (out[1:] - out[:1])
 
 
+# What a network says that it takes, in numpy's words.
+TYPES = {
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
 class Pipeline:
     def __init__(self, folder):
         folder = Path(folder)
@@ -209,19 +288,29 @@ class Pipeline:
             name: onnxruntime.InferenceSession(str(folder / name / "model.onnx"), providers=["CPUExecutionProvider"])
             for name in ("text_encoder", "unet", "vae_decoder")
         }
-        self.latent_shape = tuple(self.sessions["unet"].get_inputs()[0].shape[1:])
+        ports = {port.name: port for port in self.sessions["unet"].get_inputs()}
+        self.latent_shape, self.timestep_port = tuple(ports["sample"].shape[1:]), ports["timestep"]
 
     def _run(self, name, **feeds):
-        return self.sessions[name].run(None, feeds)[0]
+        """The first output as float32; what goes in as the network's own types."""
+        types = {port.name: TYPES[port.type] for port in self.sessions[name].get_inputs()}
+        feeds = {key: value.astype(types[key]) for key, value in feeds.items()}
+        return self.sessions[name].run(None, feeds)[0].astype(np.float32)
 
     def tokens(self, prompt, negative=""):
         return np.stack([self.tokenizer(negative), self.tokenizer(prompt)])
 
     def embed(self, ids):
-        return self._run("text_encoder", input_ids=ids.astype(np.int32))
+        return self._run("text_encoder", input_ids=ids)
+
+    def timestep(self, timestep):
+        """[1], of the type that the UNet takes: an integer is what is left without the fraction."""
+        return np.array([timestep]).astype(np.float32).astype(TYPES[self.timestep_port.type])
 
     def unet(self, sample, timestep, embeddings):
-        feeds = dict(sample=sample, timestep=np.array([timestep], np.int64), encoder_hidden_states=embeddings)
+        """One time step for all; a UNet may want it without a dimension."""
+        timestep = np.asarray(timestep).reshape([1] * len(self.timestep_port.shape))
+        feeds = dict(sample=sample, timestep=timestep, encoder_hidden_states=embeddings)
         return self._run("unet", **feeds)
 
     def decode(self, latents):
@@ -230,16 +319,16 @@ class Pipeline:
     def __call__(self, prompt, seed, steps=20, guidance=4.0, negative="", trace=None):
         """uint8 [H, W, 3]. `trace`, if a dict, receives every stage under the dump's names."""
         trace = {} if trace is None else trace
-        scheduler = Ddim(self.scheduler_config, steps)
+        run = scheduler(self.scheduler_config, steps)
         trace["input_ids"] = ids = self.tokens(prompt, negative)
         trace["text_embeddings"] = embeddings = self.embed(ids)
-        latents = initial_latents(seed, self.latent_shape) * np.float32(scheduler.init_noise_sigma)
+        latents = initial_latents(seed, self.latent_shape) * np.float32(run.init_noise_sigma)
         trace["latents.0"] = latents
-        for i, timestep in enumerate(scheduler.timesteps):
-            sample = np.concatenate([latents, latents])
+        for i, timestep in enumerate(map(self.timestep, run.timesteps)):
+            sample = np.concatenate([run.scale(latents, i)] * 2)
             out = self.unet(sample, timestep, embeddings)
-            latents = scheduler.step(guide(out, guidance), timestep, latents)
-            trace[f"unet.{i}.timestep"] = np.array([timestep], np.int64)
+            latents = run.step(guide(out, guidance), i, latents)
+            trace[f"unet.{i}.timestep"] = timestep
             trace[f"unet.{i}.sample"], trace[f"unet.{i}.out"] = sample, out
             trace[f"latents.{i + 1}"] = latents
         trace["vae.sample"] = sample = self.decode(latents)

@@ -217,6 +217,10 @@ class Application:
     def post_job(self, kind, model, headers=None, **input):
         return http(f"{self.url}/v1/jobs", {"kind": kind, "model": model, "input": input}, headers)
 
+    def post_batch(self, kind, model, inputs, headers=None):
+        """A job with a list of inputs: one task."""
+        return http(f"{self.url}/v1/jobs", {"kind": kind, "model": model, "input": inputs}, headers)
+
     def job(self, job):
         return http(f"{self.url}/v1/jobs/{job}")[2]
 
@@ -436,14 +440,15 @@ class Network:
     def application(self, coordinator):
         return Application(f"http://127.0.0.1:{self.ports[coordinator]}")
 
-    def start_miner(self, name, operator, models, *extra, online=True, env=None):
+    def start_miner(self, name, operator, models, *extra, online=True, env=None, nodes=None):
+        """Starts a miner that serves these models, with these nodes' addresses instead of the one that is asked."""
         _, account = self.key(operator)
         port = free_port(9617)
-        args = [part for model in models for part in ("--model-dir", model)]
+        args = [part for node in nodes or [self.node_url] for part in ("--node-url", node)]
+        args += [part for model in models for part in ("--model-dir", model)]
         miner = self.start(
             name,
             "miner-client", "run",
-            "--node-url", self.node_url,
             *self.signing(operator),
             "--data-dir", self.folder / name,
             "--listen", f"127.0.0.1:{port}",

@@ -23,7 +23,7 @@ pub(super) fn distance(a: &Shown, b: &Shown) -> f64 {
 }
 
 /// The smallest of the values that so many thousandths of them do not exceed; 0 of no values.
-pub(super) fn percentile(mut values: Vec<f64>, thousandths: usize) -> f64 {
+pub(crate) fn percentile(mut values: Vec<f64>, thousandths: usize) -> f64 {
 	values.sort_by(f64::total_cmp);
 	let rank = (values.len() * thousandths).div_ceil(1000);
 	values.get(rank.saturating_sub(1)).copied().unwrap_or_default()

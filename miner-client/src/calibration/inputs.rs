@@ -8,9 +8,10 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use cuckoo_primitives::{
-	work::{TextToImageInput, MAX_BLOB_BYTES, MAX_STEPS},
+	work::{TextEmbeddingInput, TextToImageInput, MAX_BLOB_BYTES, MAX_STEPS},
 	ModelKind,
 };
+use half::f16;
 use rand_chacha::{
 	rand_core::{RngCore, SeedableRng},
 	ChaCha20Rng,
@@ -32,6 +33,8 @@ const MAX_INPUTS: u32 = 65_536;
 const SMALL: u32 = 16;
 /// How strongly made prompts are followed.
 const GUIDANCE: f32 = 4.0;
+/// The most scenes of a made text.
+const MOST_SCENES: u32 = 8;
 /// What the demo model has learned. Another model makes pictures of it as well.
 const COLOURS: [&str; 7] = ["red", "green", "blue", "yellow", "purple", "cyan", "black"];
 const SHAPES: [&str; 3] = ["circle", "square", "triangle"];
@@ -40,7 +43,7 @@ const RELATIONS: [&str; 4] = ["above", "below", "left of", "right of"];
 /// Which inputs to run.
 #[derive(Args, Debug)]
 pub(super) struct InputArgs {
-	/// How many inputs to make: prompts, or normal numbers (integers from 0 to 15, any byte, any truth value) in the shape of the model's inputs, with 1
+	/// How many inputs to make: prompts, texts, or normal numbers (integers from 0 to 15, any byte, any truth value) in the shape of the model's inputs, with 1
 	/// for a dimension that is free.
 	#[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INPUTS)))]
 	inputs: u32,
@@ -55,6 +58,7 @@ pub(super) struct InputArgs {
 
 enum Source {
 	Prompts { steps: u32 },
+	Texts,
 	Tensors(Vec<Port>),
 	Files(Vec<PathBuf>),
 }
@@ -89,6 +93,7 @@ impl Inputs {
 				);
 				Source::Tensors(ports)
 			},
+			ModelKind::TextEmbedding => Source::Texts,
 		};
 		Ok(Self { source, first, count: args.inputs })
 	}
@@ -103,6 +108,7 @@ impl Inputs {
 		let number = self.first.saturating_add(index);
 		match &self.source {
 			Source::Prompts { steps } => Ok(serde_json::to_vec(&prompt(number, *steps))?),
+			Source::Texts => Ok(serde_json::to_vec(&text(number))?),
 			Source::Tensors(ports) => named_tensors(number, ports),
 			Source::Files(files) => {
 				let path = files.get(index as usize).context("there are not so many inputs")?;
@@ -114,11 +120,17 @@ impl Inputs {
 
 /// An input for an opened model, made by rule: what it takes as little time for as for any.
 pub(crate) fn made_input(pipeline: &Pipeline) -> Result<Vec<u8>> {
+	made(pipeline, 0, 1)
+}
+
+/// An input for an opened model, made by rule from its number; a picture is made in so many steps.
+pub(crate) fn made(pipeline: &Pipeline, number: u32, steps: u32) -> Result<Vec<u8>> {
 	match pipeline {
-		Pipeline::TextToImage(_) => Ok(serde_json::to_vec(&prompt(0, 1))?),
+		Pipeline::TextToImage(_) => Ok(serde_json::to_vec(&prompt(number, steps))?),
+		Pipeline::TextEmbedding(_) => Ok(serde_json::to_vec(&text(number))?),
 		Pipeline::Tensor(model) => {
 			ensure!(small_enough(model.inputs()), "its inputs are too large");
-			named_tensors(0, model.inputs())
+			named_tensors(number, model.inputs())
 		},
 	}
 }
@@ -161,21 +173,33 @@ fn pick<'a>(chance: &mut ChaCha20Rng, words: &[&'a str]) -> &'a str {
 	words[chance.next_u32() as usize % words.len()]
 }
 
-/// A prompt of the demo model's grammar.
-fn prompt(number: u32, steps: u32) -> TextToImageInput {
-	let chance = &mut chance(number);
+/// Two things, as in the demo model's grammar.
+fn scene(chance: &mut ChaCha20Rng) -> String {
 	let (colour, shape) = (pick(chance, &COLOURS), pick(chance, &SHAPES));
 	let relation = pick(chance, &RELATIONS);
 	// Two things of one colour were never shown to it.
 	let others: Vec<&str> = COLOURS.into_iter().filter(|other| *other != colour).collect();
 	let (other, beside) = (pick(chance, &others), pick(chance, &SHAPES));
+	format!("a {colour} {shape} {relation} a {other} {beside}")
+}
+
+/// A prompt of the demo model's grammar.
+fn prompt(number: u32, steps: u32) -> TextToImageInput {
 	TextToImageInput {
-		prompt: format!("a {colour} {shape} {relation} a {other} {beside}"),
+		prompt: scene(&mut chance(number)),
 		negative_prompt: String::new(),
 		seed: number.into(),
 		steps,
 		guidance_scale: GUIDANCE,
 	}
+}
+
+/// A text of one to eight scenes, so that texts differ in their length.
+fn text(number: u32) -> TextEmbeddingInput {
+	let chance = &mut chance(number);
+	let count = 1 + chance.next_u32() % MOST_SCENES;
+	let scenes: Vec<String> = (0..count).map(|_| scene(chance)).collect();
+	TextEmbeddingInput { text: format!("There is {}.", scenes.join(", and ")) }
 }
 
 fn dimensions(port: &Port) -> impl Iterator<Item = usize> + '_ {
@@ -200,6 +224,7 @@ fn tensor(chance: &mut ChaCha20Rng, port: &Port) -> Tensor {
 	let shape: Vec<usize> = dimensions(port).collect();
 	let count: usize = shape.iter().product();
 	let data = match port.dtype {
+		Dtype::F16 => Data::F16(normal(chance, count).into_iter().map(f16::from_f64).collect()),
 		Dtype::F32 => Data::F32(normal(chance, count).into_iter().map(|x| x as f32).collect()),
 		Dtype::F64 => Data::F64(normal(chance, count)),
 		Dtype::I32 => Data::I32((0..count).map(|_| (chance.next_u32() % SMALL) as i32).collect()),
@@ -231,6 +256,24 @@ mod tests {
 		assert_eq!(prompt(7, 4), prompt(7, 4));
 	}
 
+	#[test]
+	fn texts_are_of_many_lengths() {
+		let texts: Vec<String> = (0..256).map(|number| text(number).text).collect();
+		let mut lengths: Vec<usize> = texts.iter().map(|text| text.split(' ').count()).collect();
+		lengths.sort_unstable();
+		lengths.dedup();
+		assert!(lengths.len() >= 8, "{lengths:?}");
+		for (number, made) in (0..).zip(&texts) {
+			text(number).validate().unwrap();
+			assert!(made.starts_with("There is a ") && made.ends_with('.'), "{made}");
+		}
+		assert_eq!(texts[7], text(7).text);
+		let mut different = texts;
+		different.sort_unstable();
+		different.dedup();
+		assert!(different.len() > 200, "{}", different.len());
+	}
+
 	fn ports() -> Vec<Port> {
 		let port = |name: &str, dtype, shape: &[Option<usize>]| Port {
 			name: name.into(),
@@ -244,6 +287,7 @@ mod tests {
 			port("words", Dtype::I32, &[Some(50)]),
 			port("pixels", Dtype::U8, &[Some(64)]),
 			port("mask", Dtype::Bool, &[Some(64)]),
+			port("half", Dtype::F16, &[Some(100), None]),
 		]
 	}
 
@@ -258,9 +302,11 @@ mod tests {
 			port.check(&found[&port.name]).unwrap();
 		}
 		assert_eq!(found["x"].shape, [1, 3, 100]);
-		let values = found["x"].values();
-		let square = values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64;
-		assert!((0.5..1.5).contains(&square), "{square}");
+		for name in ["x", "half"] {
+			let values = found[name].values();
+			let square = values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64;
+			assert!((0.5..1.5).contains(&square), "{name}: {square}");
+		}
 		for name in ["ids", "words"] {
 			assert!(found[name].values().iter().all(|x| (0.0..16.0).contains(x)), "{name}");
 		}

@@ -155,7 +155,9 @@ impl Run {
 		bar.finish_and_clear();
 		let times = match model.kind() {
 			ModelKind::TextToImage => pictures(&pipeline, inputs)?,
-			ModelKind::Tensor => outputs.iter().map(|output| output.ms).collect(),
+			ModelKind::Tensor | ModelKind::TextEmbedding => {
+				outputs.iter().map(|output| output.ms).collect()
+			},
 		};
 		Ok(Self {
 			format: FORMAT,

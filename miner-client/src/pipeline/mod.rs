@@ -1,8 +1,12 @@
 //! From an input's bytes to an output's bytes: what a model's kind means.
 
+#[cfg(test)]
+pub(crate) mod graphs;
 pub mod latents;
+mod network;
 pub mod scheduler;
 pub mod tensor;
+pub mod text_embedding;
 pub mod text_to_image;
 pub mod tokenizer;
 
@@ -10,6 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use cuckoo_primitives::ModelKind;
+use serde::de::DeserializeOwned;
 
 use crate::{
 	job::JobError,
@@ -61,12 +66,14 @@ impl Dump {
 	}
 }
 
-/// An opened model of either kind.
+/// An opened model of any kind.
 pub enum Pipeline {
 	/// Prompt to picture.
 	TextToImage(Box<text_to_image::TextToImage>),
 	/// Named tensors to named tensors.
 	Tensor(tensor::TensorModel),
+	/// Text to embedding.
+	TextEmbedding(Box<text_embedding::TextEmbedding>),
 }
 
 impl Pipeline {
@@ -77,6 +84,8 @@ impl Pipeline {
 			ModelKind::TextToImage => text_to_image::TextToImage::open(runtime, model)
 				.map(|pipeline| Self::TextToImage(Box::new(pipeline))),
 			ModelKind::Tensor => tensor::TensorModel::open(runtime, model).map(Self::Tensor),
+			ModelKind::TextEmbedding => text_embedding::TextEmbedding::open(runtime, model)
+				.map(|pipeline| Self::TextEmbedding(Box::new(pipeline))),
 		};
 		opened.with_context(|| format!("model in {}", model.dir().display()))
 	}
@@ -84,12 +93,24 @@ impl Pipeline {
 	/// Runs one input.
 	pub fn run(&self, input: &[u8], watch: &mut dyn Watch) -> Result<Output, JobError> {
 		match self {
-			Self::TextToImage(pipeline) => {
-				let input = serde_json::from_slice(input)
-					.map_err(|e| JobError::Input(format!("not a text-to-image job: {e}")))?;
-				pipeline.run(&input, watch)
-			},
+			Self::TextToImage(pipeline) => pipeline.run(&job(input, "text-to-image")?, watch),
 			Self::Tensor(model) => model.run(input, watch),
+			Self::TextEmbedding(pipeline) => pipeline.run(&job(input, "text-embedding")?, watch),
 		}
+	}
+}
+
+/// An input that is JSON.
+fn job<T: DeserializeOwned>(input: &[u8], kind: &str) -> Result<T, JobError> {
+	serde_json::from_slice(input).map_err(|e| JobError::Input(format!("not a {kind} job: {e}")))
+}
+
+/// A config file that may be missing, as fields of it may.
+fn config<T: Default + DeserializeOwned>(model: &Model, name: &str) -> Result<T> {
+	match model.text(name) {
+		None => Ok(T::default()),
+		Some(text) => {
+			serde_json::from_str(&text.context(name.to_owned())?).context(name.to_owned())
+		},
 	}
 }

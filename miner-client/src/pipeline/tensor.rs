@@ -64,11 +64,15 @@ pub(crate) mod tests {
 	use crate::{
 		job::compute,
 		model::tests::folder,
-		pipeline::{Pipeline, Unwatched},
+		pipeline::{
+			graphs::{self, Graph, BF16},
+			Pipeline, Unwatched,
+		},
 		runtime,
 		tensors::{Data, Dtype},
 	};
 	use cuckoo_primitives::sketch::{task_key, Keys};
+	use half::f16;
 
 	fn ports() -> Vec<Port> {
 		let port = |name: &str, dtype, shape: &[Option<usize>]| Port {
@@ -109,24 +113,9 @@ pub(crate) mod tests {
 		assert!(inputs(&ports(), b"{}").unwrap_err().contains("safetensors"));
 	}
 
-	/// y = x + x for a float vector of 3, as the bytes of an ONNX file: protobuf written by hand, so that the test needs no other tool.
+	/// y = x + x for a float vector of 3.
 	pub(crate) fn doubling_model() -> Vec<u8> {
-		fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-			[&[(number << 3) | 2, bytes.len() as u8][..], bytes].concat()
-		}
-		let dim = field(1, &[1 << 3, 3]);
-		let tensor_type = [vec![1 << 3, 1], field(2, &dim)].concat();
-		let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor_type))].concat();
-		let node = [field(1, b"x"), field(1, b"x"), field(2, b"y"), field(4, b"Add")].concat();
-		let graph = [
-			field(1, &node),
-			field(2, b"double"),
-			field(11, &value(b"x")),
-			field(12, &value(b"y")),
-		]
-		.concat();
-		let opset = [field(1, b""), vec![2 << 3, 13]].concat();
-		[vec![1 << 3, 8], field(7, &graph), field(8, &opset)].concat()
+		graphs::doubling(Dtype::F32)
 	}
 
 	#[test]
@@ -145,6 +134,42 @@ pub(crate) mod tests {
 		let found = tensors::read(&first.output).unwrap();
 		assert_eq!(found["y"], Tensor::f32([3], vec![2.0, -1.0, 2e-3]));
 		assert_ne!(first.leaves[0].sketch, run(2).leaves[0].sketch, "a task's sketch is its own");
+	}
+
+	#[test]
+	fn half_precision_goes_in_and_comes_out() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let dir = folder(&[("model.onnx", &graphs::doubling(Dtype::F16))]);
+		let model = Model::verify(dir.path()).unwrap();
+		let pipeline = Pipeline::open(runtime, &model, model.kind()).unwrap();
+		let halves = |values: [f32; 3]| Tensor {
+			shape: vec![3],
+			data: Data::F16(values.map(f16::from_f32).to_vec()),
+		};
+		let input = file(&[("x", halves([1.0, -0.5, 1e-3]))]);
+		let output = pipeline.run(&input, &mut Unwatched).unwrap();
+		let found = tensors::read(&output.blob).unwrap();
+		assert_eq!(found["y"], halves([2.0, -1.0, 2e-3]));
+		assert_eq!(output.values, found["y"].values());
+		// Not what the model takes, and not made so by anybody: an input of a tensor model is as the file says.
+		let wide = file(&[("x", Tensor::f32([3], vec![1.0; 3]))]);
+		let error = pipeline.run(&wide, &mut Unwatched).unwrap_err().to_string();
+		assert!(error.contains("`x` f16[3], got f32[3]"), "{error}");
+		let large = file(&[("x", halves([65_504.0, 0.0, 0.0]))]);
+		let error = compute(&pipeline, &Keys::default(), 0, &large, &mut Unwatched).unwrap_err();
+		assert!(matches!(error, JobError::Output(_)), "{error}");
+	}
+
+	#[test]
+	fn other_element_types_are_named() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let shape = [Some(3)];
+		let graph = Graph::default().input("x", BF16, &shape).output("y", BF16, &shape);
+		let dir = folder(&[("model.onnx", &graph.node("Identity", &["x"], "y", &[]).file())]);
+		let model = Model::verify(dir.path()).unwrap();
+		let error = Pipeline::open(runtime, &model, model.kind()).err().unwrap();
+		let error = format!("{error:#}");
+		assert!(error.contains("`x` is bf16") && error.contains("f16"), "{error}");
 	}
 
 	#[test]

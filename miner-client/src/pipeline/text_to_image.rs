@@ -6,18 +6,26 @@
 //! latents ─ ÷ scaling_factor ─ vae_decoder ─▶ vae.sample [1,3,H,W] in [−1,1] ─▶ image u8 [H,W,3]
 //! ```
 //! The first of each pair is the negative prompt, the second the prompt. The sketch is of `vae.sample`, before pixels are rounded.
+//!
+//! Networks may take and give f32 or f16 each, ids as i32 or i64, the time step as an integer or a float, as a scalar or a vector of one. Everything
+//! above is f32, also in a dump; a time step that lies between two integers loses its fraction where the network takes integers.
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use cuckoo_primitives::work::{TextToImageInput, IMAGE_TENSOR};
 use serde::Deserialize;
 
-use super::{latents, scheduler::Ddim, tokenizer::Tokenizer, Output, Watch};
+use super::{
+	config, latents,
+	network::{Layout, Network},
+	scheduler::Scheduler,
+	tokenizer::Tokenizer,
+	Output, Watch,
+};
 use crate::{
 	job::JobError,
 	model::Model,
 	runtime::Runtime,
-	session::{Port, Session},
-	tensors::{self, Data, Dtype, Tensor},
+	tensors::{self, Data, Tensor},
 };
 
 /// What `unet/config.json` says about the latents, for the dimensions that `unet/model.onnx` leaves open.
@@ -47,67 +55,33 @@ impl Default for VaeConfig {
 	}
 }
 
-/// One of the model's three networks: its session, which input is which, and which output is used.
-struct Network {
-	session: Session,
-	inputs: Vec<Port>,
-	output: usize,
-}
-
-impl Network {
-	/// Opens a network that takes exactly the named inputs; the names in `names` give their order.
-	fn open(
-		runtime: &Runtime,
-		model: &Model,
-		file: &str,
-		names: &[&str],
-		output: &str,
-	) -> Result<Self> {
-		let path = model.file(file).with_context(|| format!("{file} is missing"))?;
-		let session = Session::open(runtime, path)?;
-		let find = |name: &&str| session.inputs().iter().find(|port| port.name == **name).cloned();
-		let inputs: Option<Vec<Port>> = names.iter().map(find).collect();
-		let inputs = inputs.filter(|found| found.len() == session.inputs().len());
-		let Some(inputs) = inputs else {
-			let has: Vec<&str> = session.inputs().iter().map(|port| port.name.as_str()).collect();
-			bail!(
-				"{file}: takes {}, a Stable Diffusion export takes {}",
-				has.join(", "),
-				names.join(", ")
-			);
-		};
-		// Exports name the output as diffusers does; some carry more outputs after it.
-		let output =
-			session.outputs().iter().position(|port| port.name == output).unwrap_or_default();
-		let found = session.outputs().get(output).with_context(|| format!("{file}: no output"))?;
-		ensure!(found.dtype == Dtype::F32, "{file}: output {found} is not f32");
-		Ok(Self { session, inputs, output })
-	}
-
-	/// The input's type, which must be f32.
-	fn takes_floats(&self, at: usize) -> Result<()> {
-		let port = &self.inputs[at];
-		ensure!(port.dtype == Dtype::F32, "{}: {port} is not f32", self.session.file().display());
-		Ok(())
-	}
-
-	/// The size of an input's dimension if the file fixes it.
-	fn fixed(&self, at: usize, dimension: usize) -> Option<usize> {
-		self.inputs[at].shape.get(dimension).copied().flatten()
-	}
-
-	/// The network's output for inputs in the order it was opened with.
-	fn run(&self, inputs: Vec<Tensor>) -> Result<Tensor, JobError> {
-		let names = self.inputs.iter().map(|port| port.name.clone());
-		let mut outputs = self.session.run(names.zip(inputs).collect())?;
-		Ok(outputs.swap_remove(self.output))
-	}
-}
+const TEXT_ENCODER: Layout = Layout {
+	file: "text_encoder/model.onnx",
+	takes: &["input_ids"],
+	may_take: &[],
+	gives: &["last_hidden_state"],
+	what: EXPORT,
+};
+const UNET: Layout = Layout {
+	file: "unet/model.onnx",
+	takes: &["sample", "timestep", "encoder_hidden_states"],
+	may_take: &[],
+	gives: &["out_sample"],
+	what: EXPORT,
+};
+const VAE_DECODER: Layout = Layout {
+	file: "vae_decoder/model.onnx",
+	takes: &["latent_sample"],
+	may_take: &[],
+	gives: &["sample"],
+	what: EXPORT,
+};
+const EXPORT: &str = "a Stable Diffusion export";
 
 /// An opened model of kind [`TextToImage`](cuckoo_primitives::ModelKind::TextToImage).
 pub struct TextToImage {
 	tokenizer: Tokenizer,
-	scheduler: Ddim,
+	scheduler: Scheduler,
 	text_encoder: Network,
 	unet: Network,
 	vae_decoder: Network,
@@ -122,48 +96,33 @@ impl TextToImage {
 		let tokenizer = Tokenizer::open(model)?;
 		let schedule = model.text("scheduler/scheduler_config.json");
 		let schedule = schedule.context("scheduler/scheduler_config.json is missing")??;
-		let scheduler = Ddim::from_json(&schedule)?;
+		let scheduler = Scheduler::from_json(&schedule)?;
 		let unet_config: UnetConfig = config(model, "unet/config.json")?;
 		let vae_config: VaeConfig = config(model, "vae_decoder/config.json")?;
 		let scaling = vae_config.scaling_factor;
 		ensure!(scaling.is_normal(), "vae_decoder/config.json: scaling_factor {scaling} cannot be");
 
-		let open =
-			|file, inputs: &[&str], output| Network::open(runtime, model, file, inputs, output);
-		let text_encoder = open("text_encoder/model.onnx", &["input_ids"], "last_hidden_state")?;
-		let unet = open(
-			"unet/model.onnx",
-			&["sample", "timestep", "encoder_hidden_states"],
-			"out_sample",
-		)?;
-		let vae_decoder = open("vae_decoder/model.onnx", &["latent_sample"], "sample")?;
+		let text_encoder = Network::open(runtime, model, &TEXT_ENCODER)?;
+		let unet = Network::open(runtime, model, &UNET)?;
+		let vae_decoder = Network::open(runtime, model, &VAE_DECODER)?;
 
-		let ids = &text_encoder.inputs[0];
-		ensure!(
-			matches!(ids.dtype, Dtype::I32 | Dtype::I64) && ids.shape.len() == 2,
-			"text_encoder/model.onnx: {ids} is no list of token ids"
-		);
+		text_encoder.takes_ids(0)?;
 		let length = tokenizer.length();
 		let encoder_length = text_encoder.fixed(0, 1).unwrap_or(length);
 		ensure!(
 			encoder_length == length,
 			"text_encoder/model.onnx takes {encoder_length} tokens, the tokenizer makes {length}"
 		);
-		let timestep = &unet.inputs[1];
+		let timestep = &unet.inputs()[1];
 		ensure!(
-			timestep.shape.len() <= 1 && Data::integers(timestep.dtype, [0].into_iter()).is_some(),
+			timestep.shape.len() <= 1 && Data::number(timestep.dtype, 0.0).is_some(),
 			"unet/model.onnx: {timestep} is no time step"
 		);
 		unet.takes_floats(0)?;
 		unet.takes_floats(2)?;
 		vae_decoder.takes_floats(0)?;
-		for network in [&text_encoder, &unet] {
-			ensure!(
-				network.fixed(0, 0).is_none_or(|batch| batch == 2),
-				"{}: its batch is fixed; export it with a free batch, or with 2",
-				network.session.file().display()
-			);
-		}
+		text_encoder.takes_batch(2)?;
+		unet.takes_batch(2)?;
 		let latents = [
 			unet.fixed(0, 1).unwrap_or(unet_config.in_channels),
 			unet.fixed(0, 2).unwrap_or(unet_config.sample_size),
@@ -179,27 +138,27 @@ impl TextToImage {
 	/// Makes one picture.
 	pub fn run(&self, job: &TextToImageInput, watch: &mut dyn Watch) -> Result<Output, JobError> {
 		job.validate().map_err(|e| JobError::Input(e.to_string()))?;
-		let steps = job.steps as usize;
-		let timesteps = self.scheduler.timesteps(steps)?;
+		let schedule = self.scheduler.schedule(job.steps as usize)?;
 		let embeddings = self.embed(job, watch)?;
 
-		let mut now = latents::initial(job.seed, self.latents, Ddim::INIT_NOISE_SIGMA);
+		let mut now = latents::initial(job.seed, self.latents, schedule.init_noise_sigma);
 		watch.tensor("latents.0", &now);
-		for (i, timestep) in timesteps.into_iter().enumerate() {
+		for (i, step) in schedule.steps.iter().enumerate() {
 			if watch.cancelled() {
 				return Err(JobError::Cancelled);
 			}
-			let both = twice(&now);
-			let at = Tensor { shape: vec![1], data: Data::I64(vec![timestep as i64]) };
+			let before = floats("latents", &now, &now.shape)?;
+			let both = twice(&now.shape, &step.input(before));
+			let at = self.timestep(step.timestep)?;
 			watch.tensor(&format!("unet.{i}.timestep"), &at);
 			watch.tensor(&format!("unet.{i}.sample"), &both);
 			let shape = both.shape.clone();
-			let out = self.unet.run(vec![both, self.timestep(timestep)?, embeddings.clone()])?;
+			// A scalar, if that is what the network takes.
+			let at = Tensor { shape: vec![1; self.unet.inputs()[1].shape.len()], ..at };
+			let out = self.unet.run(vec![both, at, embeddings.clone()])?;
 			watch.tensor(&format!("unet.{i}.out"), &out);
 			let guided = guide(floats("unet", &out, &shape)?, job.guidance_scale);
-			let before = floats("latents", &now, &now.shape)?;
-			let after = self.scheduler.step(before, &guided, timestep, steps);
-			now = Tensor::f32(now.shape.clone(), after);
+			now = Tensor::f32(now.shape.clone(), step.next(before, &guided));
 			watch.tensor(&format!("latents.{}", i + 1), &now);
 		}
 		self.decode(&now, watch)
@@ -208,19 +167,20 @@ impl TextToImage {
 	fn embed(&self, job: &TextToImageInput, watch: &mut dyn Watch) -> Result<Tensor, JobError> {
 		let mut ids = self.tokenizer.encode(&job.negative_prompt)?;
 		ids.extend(self.tokenizer.encode(&job.prompt)?);
-		let ids = integers(&self.text_encoder.inputs[0], ids.iter().map(|id| *id as i32))?;
-		let ids = Tensor { shape: vec![2, self.tokenizer.length()], data: ids };
+		let shape = [2, self.tokenizer.length()];
+		let ids = self.text_encoder.ids(0, shape, ids.into_iter())?;
 		watch.tensor("input_ids", &ids);
 		let embeddings = self.text_encoder.run(vec![ids])?;
 		watch.tensor("text_embeddings", &embeddings);
 		Ok(embeddings)
 	}
 
-	/// The time step as the network takes it.
-	fn timestep(&self, timestep: usize) -> Result<Tensor, JobError> {
-		let port = &self.unet.inputs[1];
-		let data = integers(port, [timestep as i32].into_iter())?;
-		Ok(Tensor { shape: vec![1; port.shape.len()], data })
+	/// The time step in the network's type.
+	fn timestep(&self, timestep: f32) -> Result<Tensor, JobError> {
+		let port = &self.unet.inputs()[1];
+		let data = Data::number(port.dtype, timestep)
+			.ok_or_else(|| JobError::Runtime(format!("{port} takes no numbers")))?;
+		Ok(Tensor { shape: vec![1], data })
 	}
 
 	fn decode(&self, latents: &Tensor, watch: &mut dyn Watch) -> Result<Output, JobError> {
@@ -241,21 +201,6 @@ impl TextToImage {
 	}
 }
 
-/// A config file that may be missing, as fields of it may.
-fn config<T: Default + serde::de::DeserializeOwned>(model: &Model, name: &str) -> Result<T> {
-	match model.text(name) {
-		None => Ok(T::default()),
-		Some(text) => {
-			serde_json::from_str(&text.context(name.to_owned())?).context(name.to_owned())
-		},
-	}
-}
-
-fn integers(port: &Port, values: impl Iterator<Item = i32>) -> Result<Data, JobError> {
-	Data::integers(port.dtype, values)
-		.ok_or_else(|| JobError::Runtime(format!("{port} takes no integers")))
-}
-
 /// The tensor's floats, if it has the shape that everything after it relies on.
 fn floats<'a>(name: &str, tensor: &'a Tensor, shape: &[usize]) -> Result<&'a [f32], JobError> {
 	tensor.as_f32().filter(|_| tensor.shape == shape).ok_or_else(|| {
@@ -264,12 +209,10 @@ fn floats<'a>(name: &str, tensor: &'a Tensor, shape: &[usize]) -> Result<&'a [f3
 	})
 }
 
-/// The latents for both prompts: the same twice.
-fn twice(latents: &Tensor) -> Tensor {
-	let values = latents.as_f32().unwrap_or_default();
-	let mut shape = latents.shape.clone();
-	shape[0] = 2;
-	Tensor::f32(shape, values.repeat(2))
+/// The latents for both prompts: the same twice, for latents of that shape.
+fn twice(shape: &[usize], latents: &[f32]) -> Tensor {
+	let shape: Vec<usize> = [2].iter().chain(&shape[1..]).copied().collect();
+	Tensor::f32(shape, latents.repeat(2))
 }
 
 /// Classifier-free guidance (J. Ho, T. Salimans, 2022): from the negative prompt's prediction towards, and beyond, the prompt's.
@@ -290,8 +233,10 @@ mod tests {
 	use super::*;
 	use crate::{
 		job::compute,
-		pipeline::{Dump, Pipeline, Unwatched},
+		model::tests::folder,
+		pipeline::{graphs::Graph, Dump, Pipeline, Unwatched},
 		runtime,
+		tensors::Dtype,
 	};
 	use cuckoo_primitives::sketch::Keys;
 
@@ -314,6 +259,169 @@ mod tests {
 		assert!(floats("unet", &tensor, &[1, 2]).is_ok());
 		let error = floats("unet", &tensor, &[2, 1]).unwrap_err().to_string();
 		assert!(error.contains("[1, 2]") && error.contains("[2, 1]"), "{error}");
+	}
+
+	const DDIM: &str = r#"{"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+		"prediction_type": "v_prediction", "clip_sample": false, "timestep_spacing": "trailing"}"#;
+	const EULER: &str = r#"{"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}"#;
+
+	/// A tiny model, as one exporter or another might write it.
+	#[derive(Clone, Copy, Debug)]
+	struct Export {
+		/// What networks take and give.
+		floats: Dtype,
+		ids: Dtype,
+		timestep: Dtype,
+		/// Dimensions of the time step.
+		rank: usize,
+		schedule: &'static str,
+	}
+
+	const PLAIN: Export = Export {
+		floats: Dtype::F32,
+		ids: Dtype::I64,
+		timestep: Dtype::I64,
+		rank: 1,
+		schedule: DDIM,
+	};
+
+	impl Export {
+		fn text_encoder(&self) -> Vec<u8> {
+			let table = Tensor::f32([4, 3], (0..12).map(|x| x as f32 / 7.0).collect());
+			Graph::default()
+				.input("input_ids", self.ids, &[None, Some(4)])
+				.constant("table", &table)
+				.cast("input_ids", "indices", Dtype::I64)
+				.node("Gather", &["table", "indices"], "found", &[])
+				.cast("found", "last_hidden_state", self.floats)
+				.output("last_hidden_state", self.floats, &[None, Some(4), Some(3)])
+				.file()
+		}
+
+		/// Half the latents, and a thousandth of the time step.
+		fn unet(&self) -> Vec<u8> {
+			let latents = [None, Some(4), Some(2), Some(2)];
+			let constant = |value| Tensor { shape: vec![], data: Data::F32(vec![value]) };
+			Graph::default()
+				.input("sample", self.floats, &latents)
+				.input("timestep", self.timestep, &[Some(1); 2][..self.rank])
+				.input("encoder_hidden_states", self.floats, &[None, Some(4), Some(3)])
+				.constant("half", &constant(0.5))
+				.constant("thousandth", &constant(0.001))
+				.cast("sample", "x", Dtype::F32)
+				.cast("timestep", "t", Dtype::F32)
+				.node("Mul", &["x", "half"], "less", &[])
+				.node("Mul", &["t", "thousandth"], "shift", &[])
+				.node("Add", &["less", "shift"], "y", &[])
+				.cast("y", "out_sample", self.floats)
+				.output("out_sample", self.floats, &latents)
+				.file()
+		}
+
+		/// The first three channels.
+		fn vae_decoder(&self) -> Vec<u8> {
+			let colours = Tensor { shape: vec![3], data: Data::I64(vec![0, 1, 2]) };
+			Graph::default()
+				.input("latent_sample", self.floats, &[None, Some(4), Some(2), Some(2)])
+				.constant("colours", &colours)
+				.node("Gather", &["latent_sample", "colours"], "sample", &[("axis", 1)])
+				.output("sample", self.floats, &[None, Some(3), Some(2), Some(2)])
+				.file()
+		}
+
+		fn open(&self, runtime: &Runtime) -> Result<Pipeline> {
+			let vocabulary =
+				br#"{"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "b</w>": 3}"#;
+			let dir = folder(&[
+				("tokenizer/vocab.json", vocabulary),
+				("tokenizer/merges.txt", b"#version: 0.2\n"),
+				("tokenizer/tokenizer_config.json", br#"{"model_max_length": 4}"#),
+				("text_encoder/model.onnx", &self.text_encoder()),
+				("unet/model.onnx", &self.unet()),
+				("vae_decoder/model.onnx", &self.vae_decoder()),
+				("scheduler/scheduler_config.json", self.schedule.as_bytes()),
+			]);
+			let model = Model::verify(dir.path()).unwrap();
+			Pipeline::open(runtime, &model, model.kind())
+		}
+
+		/// What becomes of a job of three steps, and every tensor on the way.
+		fn run(&self, runtime: &Runtime) -> (Output, Dump) {
+			let pipeline = self.open(runtime).unwrap();
+			let mut dump = Dump::default();
+			let input = job(|job| (job.prompt, job.steps) = ("a b".into(), 3));
+			(pipeline.run(&input, &mut dump).unwrap(), dump)
+		}
+	}
+
+	fn dumped<'a>(dump: &'a Dump, name: &str) -> &'a Tensor {
+		&dump.0.iter().find(|(known, _)| known == name).unwrap().1
+	}
+
+	#[test]
+	fn networks_take_and_give_what_they_were_exported_with() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let (known, _) = PLAIN.run(runtime);
+		let square = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>();
+		for ids in [Dtype::I32, Dtype::I64] {
+			for timestep in [Dtype::I32, Dtype::I64, Dtype::F16, Dtype::F32, Dtype::F64] {
+				for rank in [0, 1] {
+					let wide = Export { ids, timestep, rank, ..PLAIN };
+					let (output, dump) = wide.run(runtime);
+					assert_eq!(output, known, "{wide:?}");
+					assert_eq!(dumped(&dump, "input_ids").data.dtype(), ids);
+					let at = dumped(&dump, "unet.0.timestep");
+					assert_eq!((at.data.dtype(), at.values()), (timestep, vec![999.0]));
+
+					let narrow = Export { floats: Dtype::F16, ..wide };
+					let (output, dump) = narrow.run(runtime);
+					let apart: Vec<f64> =
+						output.values.iter().zip(&known.values).map(|(a, b)| a - b).collect();
+					let distance = (square(&apart) / square(&known.values)).sqrt();
+					assert!((1e-6..1e-2).contains(&distance), "{narrow:?}: {distance}");
+					// Between networks, everything is of 32 bits.
+					for name in ["text_embeddings", "unet.0.sample", "unet.0.out", "vae.sample"] {
+						assert!(dumped(&dump, name).as_f32().is_some(), "{name}");
+					}
+				}
+			}
+		}
+	}
+
+	#[test]
+	fn eulers_models_see_scaled_latents_and_time_steps_between_two() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let sigma = 14.614_641f32;
+		let start = latents::initial(1, [4, 2, 2], sigma);
+		for (timestep, known) in [(Dtype::I64, 499.0), (Dtype::F32, 499.5), (Dtype::F16, 499.5)] {
+			let export = Export { timestep, schedule: EULER, ..PLAIN };
+			let (output, dump) = export.run(runtime);
+			assert!(output.values.iter().all(|x| x.is_finite()));
+			assert_eq!(dumped(&dump, "unet.1.timestep").values(), [known]);
+			let first = dumped(&dump, "latents.0").values();
+			let seen = dumped(&dump, "unet.0.sample").values();
+			let scale = f64::from(sigma).hypot(1.0);
+			for ((first, start), seen) in first.iter().zip(start.values()).zip(seen) {
+				assert!((first - start).abs() < 1e-4, "{first} is not {start}");
+				assert!((first - seen * scale).abs() < 1e-4, "{seen} is not {first} / {scale}");
+			}
+		}
+	}
+
+	#[test]
+	fn exports_that_cannot_be_run_are_named() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let pndm = r#"{"_class_name": "PNDMScheduler"}"#;
+		for (export, words) in [
+			(Export { floats: Dtype::F64, ..PLAIN }, "f64[?, 4, 3] is neither f32 nor f16"),
+			(Export { ids: Dtype::F32, ..PLAIN }, "`input_ids` f32[?, 4] is no list of token ids"),
+			(Export { timestep: Dtype::Bool, ..PLAIN }, "`timestep` bool[1] is no time step"),
+			(Export { rank: 2, ..PLAIN }, "`timestep` i64[1, 1] is no time step"),
+			(Export { schedule: pndm, ..PLAIN }, "PNDMScheduler is not supported"),
+		] {
+			let error = format!("{:#}", export.open(runtime).err().unwrap());
+			assert!(error.contains(words), "{error}");
+		}
 	}
 
 	/// The demo model, where it has been made and the runtime is there.

@@ -1,16 +1,19 @@
 //! All workers of this machine: which of them gets a job.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{ensure, Context, Result};
-use cuckoo_primitives::{sketch::Keys, ModelKind};
+use cuckoo_primitives::{sketch::Keys, ModelId, ModelKind};
 use sp_core::H256;
 
 use super::{
 	protocol::ModelFiles,
 	supervisor::{Ready, Worker, WorkerOptions},
 };
-use crate::job::{Computed, JobError};
+use crate::{
+	job::{Computed, JobError},
+	stats::Stats,
+};
 
 /// A job hangs after ten times what the slowest machine that should still earn takes for an inference, but not before this.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +21,8 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// A model that this miner serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
+	/// Its number on chain.
+	pub model: ModelId,
 	/// Its folder.
 	pub dir: PathBuf,
 	/// How it is run.
@@ -39,38 +44,44 @@ impl Served {
 	}
 }
 
-/// The workers, one for each device.
+/// The workers, one for each device, and what they have done.
 #[derive(Clone)]
-pub struct Workers(Vec<Worker>);
+pub struct Workers {
+	workers: Vec<Worker>,
+	stats: Arc<Stats>,
+}
 
 impl Workers {
-	/// Begins a worker for each of these devices; fails if one of them cannot be used.
-	pub async fn start(options: WorkerOptions, devices: &[i32]) -> Result<Self> {
+	/// Begins a worker for each of these devices; fails if one of them cannot be used. What they do is counted in `stats`.
+	pub async fn start(options: WorkerOptions, devices: &[i32], stats: Arc<Stats>) -> Result<Self> {
 		ensure!(!devices.is_empty(), "no device to run models on");
 		let mut workers = Vec::new();
 		for device in devices {
 			let mut options = options.clone();
 			options.runtime.device = *device;
-			workers.push(Worker::start(options).await?);
+			let worker = Worker::start(options).await?;
+			stats.runs_on(worker.device, &worker.ready.provider);
+			workers.push(worker);
 		}
-		Ok(Self(workers))
+		Ok(Self { workers, stats })
 	}
 
 	/// Each of them.
 	pub fn all(&self) -> &[Worker] {
-		&self.0
+		&self.workers
 	}
 
 	/// What each runs on.
 	pub fn ready(&self) -> impl Iterator<Item = &Ready> {
-		self.0.iter().map(|worker| &worker.ready)
+		self.workers.iter().map(|worker| &worker.ready)
 	}
 
 	/// Opens a model on every device, so that one that cannot be opened is known before work for it is taken.
 	pub async fn open(&self, model: &Served) -> Result<()> {
-		for worker in &self.0 {
+		for worker in &self.workers {
 			let opened = worker.open(model.files()).await;
 			let opened = opened.with_context(|| format!("model in {}", model.dir.display()))?;
+			self.stats.loaded(worker.device, model.model);
 			let (device, dir, ms) = (worker.device, model.dir.display(), opened.millis);
 			match opened.trial {
 				Ok(trial_ms) => tracing::info!(device, %dir, ms, trial_ms, "model is open"),
@@ -84,7 +95,7 @@ impl Workers {
 
 	/// Whether this machine can run a model at all: after something else failed.
 	pub async fn can_run(&self, model: &Served) -> bool {
-		for worker in &self.0 {
+		for worker in &self.workers {
 			if !worker.open(model.files()).await.is_ok_and(|opened| opened.trial.is_ok()) {
 				return false;
 			}
@@ -100,8 +111,22 @@ impl Workers {
 		item: u32,
 		input: Vec<u8>,
 	) -> Result<Computed, JobError> {
-		let free = self.0.iter().min_by_key(|worker| worker.queued());
+		let free = self.workers.iter().min_by_key(|worker| worker.queued());
 		let worker = free.ok_or_else(|| JobError::Runtime("there is no worker".into()))?;
-		worker.run(model.files(), keys, item, input, model.patience()).await
+		let begun = self.stats.begun(worker.device, model.model);
+		let result = worker.run(model.files(), keys, item, input, model.patience()).await;
+		match &result {
+			Ok(computed) => begun.done(computed.seconds),
+			Err(_) => begun.failed(),
+		}
+		result
+	}
+
+	/// Counts what waits, and which processes were begun anew.
+	pub fn measure(&self) {
+		for worker in &self.workers {
+			self.stats.queued(worker.device, worker.queued());
+			self.stats.restarts(worker.device, worker.restarts().into());
+		}
 	}
 }

@@ -89,6 +89,8 @@ impl WorkerOptions {
 				command.args([name, &limit.to_string()]);
 			}
 		}
+		// NVML counts devices by their bus, CUDA by their speed unless it is told otherwise.
+		command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
 		// A group of its own: Ctrl-C is for the parent, which lets it finish. It ends with the parent all the same, when its standard input closes.
 		command.process_group(0).kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
 		command

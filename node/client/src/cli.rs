@@ -3,7 +3,7 @@
 //! Secrets come from files, standard input or a prompt, never from arguments: those are in the process list and the shell's history.
 
 use std::{
-	fs::File,
+	fs::{self, File},
 	io::{self, IsTerminal, Read},
 	path::{Path, PathBuf},
 };
@@ -17,7 +17,8 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::{
-	calls, keystore,
+	calls,
+	keystore::{self, KeystoreError},
 	node::{Node, NodeError},
 	signer::Signer,
 };
@@ -28,6 +29,8 @@ const CAI_DIGITS: usize = 18;
 const PERCENT_DIGITS: usize = 7;
 /// No password and no phrase is longer.
 const MAX_SECRET: u64 = 4096;
+/// More files than this in one folder are no keys.
+const MAX_KEY_FILES: usize = 1000;
 
 /// Which node to talk to.
 #[derive(Args, Clone, Debug)]
@@ -114,6 +117,12 @@ pub enum KeyCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
+	/// Print account, name and file of every key in a folder. No password is needed for that, and none is tried.
+	List {
+		/// The folder.
+		#[arg(value_name = "DIR", default_value = "keys")]
+		dir: PathBuf,
+	},
 }
 
 impl KeyCommand {
@@ -138,8 +147,58 @@ impl KeyCommand {
 				println!("{account} {name}");
 				Ok(())
 			},
+			Self::List { dir } => {
+				for (file, found) in keys_in(&dir)? {
+					match found {
+						Ok((account, name)) => println!("{account} {name:?} {}", file.display()),
+						// Without the reason: it could quote what may be a password.
+						Err(KeystoreError::Malformed { path, .. }) => {
+							eprintln!("{} is no key file", path.display());
+						},
+						Err(error) => eprintln!("{error}"),
+					}
+					if others_can_read(&file) {
+						eprintln!("{0} can be read by others: chmod 600 {0}", file.display());
+					}
+				}
+				Ok(())
+			},
 		}
 	}
+}
+
+/// A key's account and the name that its file gives it.
+type Labelled = (AccountId32, String);
+
+/// The files of a folder in the order of their names, each with whose key it says it holds, or why it is none.
+fn keys_in(dir: &Path) -> anyhow::Result<Vec<(PathBuf, Result<Labelled, KeystoreError>)>> {
+	let unreadable = || {
+		format!("cannot read the folder {}: name the one that holds your key files", dir.display())
+	};
+	let mut files = Vec::new();
+	for entry in fs::read_dir(dir).with_context(unreadable)? {
+		let path = entry.with_context(unreadable)?.path();
+		if path.is_file() {
+			files.push(path);
+		}
+		let many = files.len() > MAX_KEY_FILES;
+		ensure!(!many, "more than {MAX_KEY_FILES} files in {}: is it a keystore?", dir.display());
+	}
+	files.sort();
+	Ok(files.into_iter().map(|file| (file.clone(), keystore::inspect(&file))).collect())
+}
+
+/// Whether somebody else on this machine may read a file, who could then try passwords on it for as long as they like.
+#[cfg(unix)]
+fn others_can_read(file: &Path) -> bool {
+	use std::os::unix::fs::PermissionsExt;
+	fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}
+
+/// Whether somebody else on this machine may read a file: not known here.
+#[cfg(not(unix))]
+fn others_can_read(_: &Path) -> bool {
+	false
 }
 
 /// Put down a bond and register a pool with its operator. The owner does this, once; the operator's key is not needed.
@@ -273,13 +332,16 @@ const DEFAULT_LOG: &str = "info,ort=warn";
 pub fn init_logging(format: LogFormat) {
 	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
 	let terminal = io::stderr().is_terminal();
+	// https://no-color.org: set and not empty.
+	let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
 	let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
 	let json = match format {
 		LogFormat::Auto => !terminal,
 		LogFormat::Text => false,
 		LogFormat::Json => true,
 	};
-	let set = if json { log.json().try_init() } else { log.with_ansi(terminal).try_init() };
+	let set =
+		if json { log.json().try_init() } else { log.with_ansi(terminal && !no_color).try_init() };
 	if set.is_err() {
 		tracing::debug!("the log was set up before");
 	}
@@ -323,7 +385,8 @@ fn first_line(from: impl Read) -> io::Result<Zeroizing<String>> {
 	Ok(Zeroizing::new(line.to_owned()))
 }
 
-fn parse_hash(text: &str) -> Result<H256, String> {
+/// A hash, `0x` and 64 hex digits.
+pub fn parse_hash(text: &str) -> Result<H256, String> {
 	text.parse().map_err(|_| "expected 0x and 64 hex digits".into())
 }
 
@@ -448,6 +511,24 @@ mod tests {
 		assert_eq!(key.load().unwrap().public_key().0, alice.public_key().0);
 		KeyCommand::Inspect { key: key.clone() }.run().unwrap();
 		assert!(import.run().is_err(), "it would overwrite the key");
+		let listed = keys_in(folder.path()).unwrap();
+		let names = listed.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap());
+		assert_eq!(names.collect::<Vec<_>>(), ["operator.json", "password", "suri"]);
+		let account = AccountId32::new(alice.public_key().0);
+		assert_eq!(listed[0].1.as_ref().unwrap(), &(account, "Alice".to_owned()));
+		assert!(matches!(listed[1].1, Err(KeystoreError::Malformed { .. })));
+		assert!(listed[2].1.is_err());
+		KeyCommand::List { dir: folder.path().into() }.run().unwrap();
+		let nowhere = KeyCommand::List { dir: folder.path().join("keys") }.run().unwrap_err();
+		assert!(format!("{nowhere:#}").contains("holds your key files"), "{nowhere:#}");
+		#[cfg(unix)]
+		{
+			use std::os::unix::fs::PermissionsExt;
+			assert!(!others_can_read(&key.key_file));
+			let open = fs::Permissions::from_mode(0o640);
+			fs::set_permissions(folder.path().join("suri"), open).unwrap();
+			assert!(others_can_read(&folder.path().join("suri")));
+		}
 		let wrong = KeyArgs { password_file: Some(file("wrong", "other")), ..key };
 		assert!(wrong.load().is_err());
 	}

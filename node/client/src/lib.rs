@@ -3,6 +3,7 @@
 //! * [`node`]: one connection, kept alive over a list of nodes, for jsonrpsee and subxt alike;
 //! * [`signer`]: one task that signs for one account, so that no two transactions share a nonce;
 //! * [`calls`] and [`events`]: the chain's calls with types, and what came of them;
+//! * [`earnings`]: what a pool has earned, by the events of blocks;
 //! * [`request`]: the signed HTTP requests between miner and coordinator;
 //! * [`keystore`]: operator keys in encrypted files, in the format of polkadot.js;
 //! * [`cli`]: the command line that coordinator, miner and validators share.
@@ -15,6 +16,7 @@
 
 pub mod calls;
 pub mod cli;
+pub mod earnings;
 pub mod events;
 pub mod keystore;
 pub mod node;

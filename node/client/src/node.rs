@@ -156,6 +156,11 @@ impl Node {
 		self.pool.url()
 	}
 
+	/// How often the connection was made anew, or another node was chosen.
+	pub fn reconnects(&self) -> u64 {
+		self.pool.reconnects.load(Relaxed)
+	}
+
 	/// The live client, on which the methods of `cuckoo_rpc::CuckooApiClient` are called. Looks for another node if the connection is gone,
 	/// and gives up after a few seconds: whoever waits longer calls again.
 	pub async fn rpc(&self) -> Result<Arc<WsClient>, NodeError> {
@@ -246,6 +251,8 @@ struct Pool {
 	current: AtomicUsize,
 	/// How many searches found no node.
 	failures: AtomicU64,
+	/// How often another connection took the place of the first.
+	reconnects: AtomicU64,
 	live: Mutex<Live>,
 }
 
@@ -253,6 +260,15 @@ struct Live {
 	client: Arc<WsClient>,
 	/// How the last search that found no node ended.
 	failure: Option<NodeError>,
+}
+
+impl Live {
+	/// The connection and which address it goes to change together, under the lock.
+	fn use_now(&mut self, pool: &Pool, at: usize, client: WsClient) {
+		pool.current.store(at, Relaxed);
+		pool.reconnects.fetch_add(1, Relaxed);
+		self.client = Arc::new(client);
+	}
 }
 
 impl Pool {
@@ -263,6 +279,7 @@ impl Pool {
 			genesis,
 			current: AtomicUsize::new(at),
 			failures: AtomicU64::new(0),
+			reconnects: AtomicU64::new(0),
 			live: Mutex::new(Live { client: Arc::new(client), failure: None }),
 		})
 	}
@@ -274,10 +291,7 @@ impl Pool {
 		if !number_of(&client, None).await.is_ok_and(|number| number > best) {
 			return false;
 		}
-		// Both under the lock, as a search changes them.
-		let mut live = self.live.lock().await;
-		self.current.store(index, Relaxed);
-		live.client = Arc::new(client);
+		self.live.lock().await.use_now(self, index, client);
 		true
 	}
 
@@ -299,8 +313,7 @@ impl Pool {
 		tracing::warn!(url = self.url(), "lost the connection to the node");
 		match search(&self.urls, self.current.load(Relaxed) + 1, Some(self.genesis)).await {
 			Ok((at, client, _)) => {
-				self.current.store(at, Relaxed);
-				live.client = Arc::new(client);
+				live.use_now(self, at, client);
 				tracing::info!(url = self.url(), "connected to a node");
 				Ok(live.client.clone())
 			},

@@ -247,7 +247,7 @@ async fn job_output(
 	let as_png = match (query.format, job.kind) {
 		(None | Some(OutputFormat::Png), ModelKind::TextToImage) => true,
 		(None | Some(OutputFormat::Safetensors), _) => false,
-		(Some(OutputFormat::Png), ModelKind::Tensor) => {
+		(Some(OutputFormat::Png), ModelKind::Tensor | ModelKind::TextEmbedding) => {
 			let message = "the output of this job is no picture";
 			return Err(ApiError::bad("format", "unsupported_value", message));
 		},

@@ -153,6 +153,8 @@ enum Kind {
 	TextToImage,
 	/// One ONNX file, model.onnx.
 	Tensor,
+	/// A folder in the layout of exported sentence-transformers models.
+	TextEmbedding,
 }
 
 impl From<Kind> for ModelKind {
@@ -160,6 +162,7 @@ impl From<Kind> for ModelKind {
 		match kind {
 			Kind::TextToImage => Self::TextToImage,
 			Kind::Tensor => Self::Tensor,
+			Kind::TextEmbedding => Self::TextEmbedding,
 		}
 	}
 }

@@ -162,6 +162,7 @@ impl From<InvalidInput> for ApiError {
 			InvalidInput::EmptyPrompt | InvalidInput::PromptTooLong => "prompt",
 			InvalidInput::Steps => "steps",
 			InvalidInput::Guidance => "guidance_scale",
+			InvalidInput::EmptyText | InvalidInput::TextTooLong => "text",
 		};
 		Self::bad(param, "invalid_value", error.to_string())
 	}

@@ -185,7 +185,7 @@ async fn output(
 					let picture = Picture::read(&bytes)?;
 					Some((picture.width, picture.height))
 				},
-				ModelKind::Tensor => tensors(&bytes).map(|_| None)?,
+				ModelKind::Tensor | ModelKind::TextEmbedding => tensors(&bytes).map(|_| None)?,
 			};
 			Ok::<_, ApiError>((operator, size))
 		})

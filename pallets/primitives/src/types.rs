@@ -137,4 +137,6 @@ pub enum ModelKind {
 	TextToImage,
 	/// One ONNX file, `model.onnx`; input and output are its named tensors.
 	Tensor,
+	/// A folder in the layout of exported sentence-transformers models; the input is a text, the output its embedding.
+	TextEmbedding,
 }

@@ -8,9 +8,10 @@
 //!
 //! Every request carries [`HEADER_ACCOUNT`], [`HEADER_EXPIRES`] and [`HEADER_SIGNATURE`]: an sr25519 signature of the seat's operator over
 //! [`request_digest`]. An input of a [`TextToImage`](crate::ModelKind::TextToImage) model is a [`TextToImageInput`] as JSON, of a
-//! [`Tensor`](crate::ModelKind::Tensor) model a safetensors file of its named inputs. An output is a safetensors file: the model's named outputs, or one `u8` tensor
-//! [`IMAGE_TENSOR`] of shape `[height, width, 3]`. Where an input cannot be run, or gives values that are not finite numbers or more than [`MAX_BLOB_BYTES`], the output is [`NO_OUTPUT`]: that is a result too, on
-//! which honest miners agree.
+//! [`Tensor`](crate::ModelKind::Tensor) model a safetensors file of its named inputs, of a [`TextEmbedding`](crate::ModelKind::TextEmbedding) model a
+//! [`TextEmbeddingInput`] as JSON. An output is a safetensors file: the model's named outputs; or one `u8` tensor [`IMAGE_TENSOR`] of shape
+//! `[height, width, 3]`; or one `f32` tensor [`EMBEDDING_TENSOR`] of shape `[dimensions]`. Where an input cannot be run, or gives values that are
+//! not finite numbers or more than [`MAX_BLOB_BYTES`], the output is [`NO_OUTPUT`]: that is a result too, on which honest miners agree.
 
 use codec::Encode;
 use serde::{Deserialize, Serialize};
@@ -30,8 +31,12 @@ pub const MAX_REQUEST_LIFE: u64 = 60;
 pub const NO_OUTPUT: &[u8] = b"cuckoo/no-output";
 /// The name of the tensor that holds a picture.
 pub const IMAGE_TENSOR: &str = "image";
+/// The name of the tensor that holds a text's embedding.
+pub const EMBEDDING_TENSOR: &str = "embedding";
 /// The longest prompt, in bytes of UTF-8.
 pub const MAX_PROMPT_BYTES: usize = 2_000;
+/// The longest text to embed, in bytes of UTF-8: more than any model reads of it.
+pub const MAX_TEXT_BYTES: usize = 65_536;
 /// The most denoising steps of one picture.
 pub const MAX_STEPS: u32 = 150;
 /// The largest input or output of one item, in bytes.
@@ -75,7 +80,15 @@ pub struct TextToImageInput {
 	pub guidance_scale: f32,
 }
 
-/// Why a prompt cannot become a picture.
+/// A text of which the embedding is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextEmbeddingInput {
+	/// The text, at most [`MAX_TEXT_BYTES`] long. A model reads its beginning, as far as it was made for.
+	pub text: String,
+}
+
+/// Why an input cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidInput {
 	/// The prompt is empty or only white space.
@@ -86,6 +99,10 @@ pub enum InvalidInput {
 	Steps,
 	/// `guidance_scale` is not a number from 0 to 50.
 	Guidance,
+	/// The text is empty or only white space.
+	EmptyText,
+	/// The text is longer than [`MAX_TEXT_BYTES`].
+	TextTooLong,
 }
 
 impl core::fmt::Display for InvalidInput {
@@ -97,6 +114,8 @@ impl core::fmt::Display for InvalidInput {
 			},
 			Self::Steps => write!(f, "steps must be from 1 to {MAX_STEPS}"),
 			Self::Guidance => write!(f, "guidance_scale must be a number from 0 to 50"),
+			Self::EmptyText => write!(f, "the text is empty"),
+			Self::TextTooLong => write!(f, "the text is longer than {MAX_TEXT_BYTES} bytes"),
 		}
 	}
 }
@@ -117,6 +136,19 @@ impl TextToImageInput {
 		}
 		if !(0.0..=50.0).contains(&self.guidance_scale) {
 			return Err(InvalidInput::Guidance);
+		}
+		Ok(())
+	}
+}
+
+impl TextEmbeddingInput {
+	/// Checks the bounds that coordinator and miner share.
+	pub fn validate(&self) -> Result<(), InvalidInput> {
+		if self.text.trim().is_empty() {
+			return Err(InvalidInput::EmptyText);
+		}
+		if self.text.len() > MAX_TEXT_BYTES {
+			return Err(InvalidInput::TextTooLong);
 		}
 		Ok(())
 	}
@@ -154,6 +186,14 @@ mod tests {
 		assert_eq!(bad(|i| i.steps = 151), Err(InvalidInput::Steps));
 		assert_eq!(bad(|i| i.guidance_scale = f32::NAN), Err(InvalidInput::Guidance));
 		assert_eq!(bad(|i| i.guidance_scale = -1.0), Err(InvalidInput::Guidance));
+	}
+
+	#[test]
+	fn texts_have_bounds() {
+		let checked = |text: String| TextEmbeddingInput { text }.validate();
+		assert_eq!(checked("x".repeat(MAX_TEXT_BYTES)), Ok(()));
+		assert_eq!(checked("x".repeat(MAX_TEXT_BYTES + 1)), Err(InvalidInput::TextTooLong));
+		assert_eq!(checked(" \n".into()), Err(InvalidInput::EmptyText));
 	}
 
 	#[test]

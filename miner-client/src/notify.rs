@@ -1,0 +1,148 @@
+//! What systemd is told: that mining has begun, what is being done, that the work loop turns, and that the end has begun. Nothing at all where nobody
+//! listens: without `NOTIFY_SOCKET`.
+//!
+//! The work loop itself feeds the watchdog. A timer beside it would go on feeding while the loop hangs, and nobody would begin the miner anew.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+/// How often the watchdog is fed in the time that it waits. Once would do, but for a loop that is slow now and then.
+const MEALS: u32 = 3;
+
+/// What the work loop tells systemd.
+#[derive(Debug, Default)]
+pub struct Watchdog {
+	/// How often to feed it; never without one.
+	every: Option<Duration>,
+	last: Option<Instant>,
+	ready: bool,
+	stopping: bool,
+	status: String,
+}
+
+impl Watchdog {
+	/// With the watchdog that systemd asks for in `WATCHDOG_USEC`, if any.
+	pub fn new() -> Self {
+		Self { every: sd_notify::watchdog_enabled().map(|wait| wait / MEALS), ..Self::default() }
+	}
+
+	/// The loop has turned. For each turn: systemd is told no more often than it has to be.
+	pub fn fed(&mut self) {
+		if self.is_due(Instant::now()) {
+			tell(NotifyState::Watchdog);
+		}
+	}
+
+	/// Mining has begun: the first seats were seen. Only the first call counts.
+	pub fn ready(&mut self) {
+		if !self.ready {
+			self.ready = true;
+			tell(NotifyState::Ready);
+		}
+	}
+
+	/// What is being done, in a line. Told when it is another than before.
+	pub fn status(&mut self, status: &str) {
+		if self.status != status {
+			status.clone_into(&mut self.status);
+			tell(NotifyState::Status(status));
+		}
+	}
+
+	/// No new work is taken; what was promised is finished. Only the first call counts.
+	pub fn stopping(&mut self) {
+		if !self.stopping {
+			self.stopping = true;
+			tell(NotifyState::Stopping);
+		}
+	}
+
+	fn is_due(&mut self, now: Instant) -> bool {
+		let Some(every) = self.every else { return false };
+		let due = self.last.is_none_or(|last| now.duration_since(last) >= every);
+		if due {
+			self.last = Some(now);
+		}
+		due
+	}
+}
+
+fn tell(state: NotifyState<'_>) {
+	if let Err(error) = sd_notify::notify(&[state]) {
+		tracing::warn!(%error, "systemd does not hear this miner");
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use std::{env, os::unix::net::UnixDatagram, process::Command, thread::sleep};
+
+	#[test]
+	fn it_is_fed_three_times_in_the_time_that_it_waits() {
+		let mut watchdog = Watchdog { every: Some(Duration::from_secs(20)), ..Watchdog::default() };
+		let start = Instant::now();
+		let mut fed = |seconds| watchdog.is_due(start + Duration::from_secs(seconds));
+		assert_eq!(
+			[0, 3, 19, 20, 21, 39, 40].map(&mut fed),
+			[true, false, false, true, false, false, true]
+		);
+		// A loop that came late does not eat twice.
+		assert_eq!([200, 201].map(&mut fed), [true, false]);
+		assert!(!Watchdog::default().is_due(start));
+	}
+
+	/// Says everything. By itself, without a socket, that it comes to nothing; for the test below, in a process of its own, with one.
+	#[test]
+	fn everything_is_said() {
+		let mut watchdog = Watchdog::new();
+		watchdog.status("waiting for the first block");
+		for _ in 0..2 {
+			watchdog.ready();
+			watchdog.status("2 seats in block 7");
+			watchdog.fed();
+		}
+		sleep(watchdog.every.unwrap_or_default());
+		watchdog.fed();
+		watchdog.stopping();
+		watchdog.stopping();
+	}
+
+	#[test]
+	fn systemd_hears_everything_once() {
+		let dir = tempfile::tempdir().unwrap();
+		let path = dir.path().join("notify");
+		let socket = UnixDatagram::bind(&path).unwrap();
+		socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+		let run = |watchdog: Option<&str>| {
+			// A process of its own, because the environment belongs to all tests of this one.
+			let mut command = Command::new(env::current_exe().unwrap());
+			command.args(["--exact", "notify::tests::everything_is_said"]);
+			command.env("NOTIFY_SOCKET", &path).env_remove("WATCHDOG_PID");
+			match watchdog {
+				Some(microseconds) => command.env("WATCHDOG_USEC", microseconds),
+				None => command.env_remove("WATCHDOG_USEC"),
+			};
+			let done = command.output().unwrap();
+			let output = String::from_utf8_lossy(&done.stdout).into_owned();
+			assert!(done.status.success() && output.contains("1 passed"), "{output}");
+		};
+		let heard = |expected: &[&str]| {
+			for line in expected {
+				let mut bytes = [0; 256];
+				let length = socket.recv(&mut bytes).unwrap();
+				assert_eq!(String::from_utf8_lossy(&bytes[..length]), format!("{line}\n"));
+			}
+		};
+		// Once a second: at the first turn and, after a second's pause, at the last.
+		run(Some("3000000"));
+		let (waiting, working) =
+			("STATUS=waiting for the first block", "STATUS=2 seats in block 7");
+		heard(&[waiting, "READY=1", working, "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]);
+		run(None);
+		heard(&[waiting, "READY=1", working, "STOPPING=1"]);
+		socket.set_nonblocking(true).unwrap();
+		assert!(socket.recv(&mut [0; 256]).is_err(), "something was said twice");
+	}
+}
