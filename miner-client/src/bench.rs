@@ -17,7 +17,7 @@ use crate::{
 	calibration::{made, percentile},
 	cli::Settings,
 	gpu::Gpus,
-	job::compute,
+	job::{compute, compute_together, Item},
 	model::Model,
 	pipeline::{Pipeline, Unwatched},
 	run::on_chain_of,
@@ -66,10 +66,12 @@ struct Report {
 	onnxruntime: Option<String>,
 	/// Denoising steps, where it makes pictures.
 	steps: Option<u32>,
+	/// How many inputs were run together.
+	batch: u32,
 	inferences: usize,
 	seconds: f64,
 	per_second: f64,
-	/// How long one took in the middle of all, in milliseconds.
+	/// How long one took in the middle of all, in milliseconds; of a batch its part.
 	p50_ms: f64,
 	/// What one in twenty exceeded, in milliseconds.
 	p95_ms: f64,
@@ -133,7 +135,8 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<()> {
 	let model = Model::verify(&model)?;
 	let runtime = Runtime::load(&config.runtime())?;
 	// Nothing else is done meanwhile, so that this thread may be held up.
-	let mut report = measure(&runtime, &model, Duration::from_secs(seconds), steps)?;
+	let of = Duration::from_secs(seconds);
+	let mut report = measure(&runtime, &model, of, steps, config.batch)?;
 	if !offline {
 		match models_on_chain(&config).await {
 			Ok(views) => match on_chain_of(&model, &views) {
@@ -157,16 +160,33 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<()> {
 	Ok(())
 }
 
-fn measure(runtime: &Runtime, model: &Model, duration: Duration, steps: u32) -> Result<Report> {
+fn measure(
+	runtime: &Runtime,
+	model: &Model,
+	duration: Duration,
+	steps: u32,
+	batch: u32,
+) -> Result<Report> {
 	let memory = Memory::watch(runtime.provider());
 	let pipeline = Pipeline::open(runtime, model, model.kind())?;
 	let inputs = (0..INPUTS).map(|number| made(&pipeline, number, steps));
 	let inputs = inputs.collect::<Result<Vec<_>>>().context("cannot make inputs for the model")?;
 	let keys = Keys::default();
-	let run = |number: u32| -> Result<f64> {
-		let (item, input) = (number % INPUTS, &inputs[(number % INPUTS) as usize]);
-		let computed = compute(&pipeline, &keys, item, input, &mut Unwatched);
-		Ok(computed.with_context(|| format!("input {item}"))?.seconds * 1e3)
+	let item = |number: u32| {
+		let item = number % INPUTS;
+		Item { keys: &keys, item, input: &inputs[item as usize] }
+	};
+	// How long each of a batch took, in milliseconds.
+	let run = |first: u32| -> Result<Vec<f64>> {
+		if batch > 1 {
+			let items: Vec<Item> = (0..batch).map(|at| item(first.wrapping_add(at))).collect();
+			let results = compute_together(&pipeline, &items, &mut Unwatched)
+				.context("the model takes one input at a time; leave --batch away")??;
+			return results.into_iter().map(|done| Ok(done?.seconds * 1e3)).collect();
+		}
+		let Item { keys, item, input } = item(first);
+		let computed = compute(&pipeline, keys, item, input, &mut Unwatched);
+		Ok(vec![computed.with_context(|| format!("input {item}"))?.seconds * 1e3])
 	};
 	for number in 0..WARM_UP {
 		run(number)?;
@@ -174,8 +194,8 @@ fn measure(runtime: &Runtime, model: &Model, duration: Duration, steps: u32) -> 
 	let (start, mut times) = (Instant::now(), Vec::new());
 	let mut number = 0u32;
 	while times.is_empty() || start.elapsed() < duration {
-		times.push(run(number)?);
-		number = number.wrapping_add(1);
+		times.extend(run(number)?);
+		number = number.wrapping_add(batch);
 	}
 	let seconds = start.elapsed().as_secs_f64();
 	// The picture is the one kind whose time depends on a setting of the job.
@@ -186,6 +206,7 @@ fn measure(runtime: &Runtime, model: &Model, duration: Duration, steps: u32) -> 
 		provider: runtime.provider().to_string(),
 		onnxruntime: runtime.library().version.clone(),
 		steps,
+		batch,
 		inferences: times.len(),
 		seconds,
 		per_second: times.len() as f64 / seconds,
@@ -213,11 +234,15 @@ impl Report {
 	fn lines(&self) -> Vec<String> {
 		let version = self.onnxruntime.as_deref().unwrap_or("of unknown version");
 		let steps = self.steps.map(|steps| format!(" of {steps} steps")).unwrap_or_default();
+		let together = match self.batch {
+			1 => String::new(),
+			batch => format!(", {batch} together"),
+		};
 		let mut lines = vec![
 			format!("model       {:?}, manifest {:?}", self.kind, self.manifest),
 			format!("runs on     {}, ONNX Runtime {version}", self.provider),
 			format!(
-				"inferences  {}{steps} in {:.1} s: {:.2} a second",
+				"inferences  {}{steps}{together} in {:.1} s: {:.2} a second",
 				self.inferences, self.seconds, self.per_second
 			),
 			format!("each        p50 {:.1} ms, p95 {:.1} ms", self.p50_ms, self.p95_ms),
@@ -292,13 +317,15 @@ mod tests {
 		let Some(runtime) = runtime::for_tests() else { return };
 		let dir = folder(&[("model.onnx", &doubling_model())]);
 		let model = Model::verify(dir.path()).unwrap();
-		let mut report = measure(runtime, &model, Duration::from_millis(50), 20).unwrap();
+		let mut report = measure(runtime, &model, Duration::from_millis(50), 20, 1).unwrap();
 		assert!(report.inferences > 1 && report.seconds >= 0.05, "{report:?}");
 		assert!(report.p50_ms > 0.0 && report.p50_ms <= report.p95_ms, "{report:?}");
 		assert_eq!((report.manifest, report.steps), (model.manifest(), None));
 		report.chain = Some(beside(&view(1_000_000), report.p50_ms, report.steps));
 		let text = report.lines().join("\n");
 		assert!(text.contains("a second") && text.contains("fast enough"), "{text}");
-		assert!(measure(runtime, &model, Duration::ZERO, 20).unwrap().inferences == 1);
+		assert!(measure(runtime, &model, Duration::ZERO, 20, 1).unwrap().inferences == 1);
+		let fixed = measure(runtime, &model, Duration::ZERO, 20, 4).unwrap_err().to_string();
+		assert!(fixed.contains("one input at a time"), "{fixed}");
 	}
 }

@@ -188,6 +188,10 @@ pub(crate) struct Settings {
 	#[arg(long, value_name = "ADDRESS")]
 	#[serde(skip_serializing_if = "Option::is_none")]
 	listen: Option<String>,
+	/// How many inputs of a task a device runs together. [default: 1]
+	#[arg(long, value_name = "N")]
+	#[serde(skip_serializing_if = "Option::is_none")]
+	batch: Option<u32>,
 	/// What the files of the models kept open on a device may have together, in MiB: those not used for longest are closed for others. [default: all stay open]
 	#[arg(long, value_name = "MIB")]
 	#[serde(skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,9 @@ use crate::{runtime, worker::WorkerOptions};
 /// What may also stand in the environment without `MINER_`.
 const SHARED: [&str; 4] = ["node_url", "genesis", "key_file", "password_file"];
 
+/// More inputs together than this are no faster on any device.
+const MAX_BATCH: u32 = 64;
+
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -60,6 +63,8 @@ pub struct Config {
 	pub devices: Vec<i32>,
 	/// The threads of a session on the CPU.
 	pub threads: usize,
+	/// How many inputs of a task one device runs together.
+	pub batch: u32,
 	/// What the files of the models that are kept open on a device may have together, in MiB; without it all stay open.
 	pub memory_limit_mb: Option<u64>,
 	/// The memory that a worker process may take on the host, in MiB; beyond it it is begun anew.
@@ -82,6 +87,7 @@ impl Default for Config {
 			allow_cpu: false,
 			devices: vec![0],
 			threads: available_parallelism().map_or(1, usize::from),
+			batch: 1,
 			memory_limit_mb: None,
 			worker_limit_mb: None,
 		}
@@ -160,6 +166,11 @@ impl Config {
 		let config: Self =
 			figment.extract().context("the settings are wrong (see `miner-client run --help`)")?;
 		ensure!(config.slots > 0, "slots is 0: a miner takes at least one task at a time");
+		ensure!(
+			(1..=MAX_BATCH).contains(&config.batch),
+			"batch is {}: a device runs 1 to {MAX_BATCH} inputs together",
+			config.batch
+		);
 		ensure!(config.threads > 0, "threads is 0: a session needs at least one");
 		ensure!(!config.devices.is_empty(), "devices is empty: name at least one");
 		ensure!(!config.node_url.is_empty(), "node_url is empty: name at least one node");
@@ -186,6 +197,7 @@ impl Config {
 			runtime: self.runtime(),
 			memory_limit: self.memory_limit_mb.map(bytes),
 			process_limit: self.worker_limit_mb.map(bytes),
+			batch: self.batch,
 		}
 	}
 
@@ -247,6 +259,7 @@ mod tests {
 		assert!(wrong(None, "slot = 2").contains("`slot`"));
 		assert!(wrong(None, "slots = \"many\"").contains("many"));
 		assert!(wrong(None, "slots = 0").contains("slots is 0"));
+		assert!(wrong(None, "batch = 0").contains("1 to 64"));
 		assert!(wrong(None, "devices = []").contains("devices is empty"));
 		assert!(wrong(None, "devices = \"a\"").contains("devices"));
 		assert!(wrong(None, "node_url = \",\"").contains("node_url"));

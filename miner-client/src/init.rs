@@ -99,6 +99,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
 		example: "",
 	},
 	Setting {
+		name: "batch",
+		about: "How many inputs of a task a device runs together, 1 to 64; `miner-client bench --batch` tells what it brings. Models whose results must be the same to\nthe bit run one at a time, as do those that take no more.",
+		example: "",
+	},
+	Setting {
 		name: "memory_limit_mb",
 		about: "What the files of the models kept open on a device may have together, in MiB: those not used for longest are closed for others.\nWithout it all stay open.",
 		example: "16000",

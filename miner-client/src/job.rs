@@ -9,7 +9,7 @@ use cuckoo_primitives::{
 	work::{MAX_BLOB_BYTES, NO_OUTPUT},
 };
 
-use crate::pipeline::{Pipeline, Watch};
+use crate::pipeline::{Output, Pipeline, Watch};
 
 /// Why a job has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
@@ -49,19 +49,51 @@ pub fn compute(
 ) -> Result<Computed, JobError> {
 	let start = Instant::now();
 	let output = pipeline.run(input, watch)?;
-	if output.blob.len() > MAX_BLOB_BYTES {
-		let size = output.blob.len();
-		return Err(JobError::Output(format!(
-			"{size} bytes, at most {MAX_BLOB_BYTES} can be sent"
-		)));
-	}
-	let leaves = keys
-		.leaves(item, &output.blob, &output.values)
-		.ok_or_else(|| JobError::Output("it holds values that are not finite numbers".into()))?;
-	Ok(Computed { output: output.blob, leaves, seconds: start.elapsed().as_secs_f64() })
+	Computed::of(output, keys, item, start.elapsed().as_secs_f64())
+}
+
+/// One item of several that are run together.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+	/// What its sketch is made with.
+	pub keys: &'a Keys,
+	/// Its number in its task.
+	pub item: u32,
+	/// Its input's bytes.
+	pub input: &'a [u8],
+}
+
+/// Runs several items of one model at once, each of which took its part of the time; `None` if they cannot be, see [`Pipeline::run_together`].
+pub fn compute_together(
+	pipeline: &Pipeline,
+	items: &[Item<'_>],
+	watch: &mut dyn Watch,
+) -> Option<Result<Vec<Result<Computed, JobError>>, JobError>> {
+	let start = Instant::now();
+	let inputs: Vec<&[u8]> = items.iter().map(|item| item.input).collect();
+	let outputs = match pipeline.run_together(&inputs, watch)? {
+		Ok(outputs) => outputs,
+		Err(error) => return Some(Err(error)),
+	};
+	let seconds = start.elapsed().as_secs_f64() / items.len() as f64;
+	let each = items.iter().zip(outputs);
+	Some(Ok(each.map(|(of, output)| Computed::of(output, of.keys, of.item, seconds)).collect()))
 }
 
 impl Computed {
+	fn of(output: Output, keys: &Keys, item: u32, seconds: f64) -> Result<Self, JobError> {
+		if output.blob.len() > MAX_BLOB_BYTES {
+			let size = output.blob.len();
+			return Err(JobError::Output(format!(
+				"{size} bytes, at most {MAX_BLOB_BYTES} can be sent"
+			)));
+		}
+		let leaves = keys.leaves(item, &output.blob, &output.values).ok_or_else(|| {
+			JobError::Output("it holds values that are not finite numbers".into())
+		})?;
+		Ok(Self { output: output.blob, leaves, seconds })
+	}
+
 	/// The result of an input that no machine could run.
 	pub fn nothing(keys: &Keys) -> Self {
 		Self { output: NO_OUTPUT.to_vec(), leaves: keys.no_leaves(), seconds: 0.0 }

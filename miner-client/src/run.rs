@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{bail, ensure, Context, Result};
 use cuckoo_client::{calls, cli::LogFormat, Outbox, Signer};
-use cuckoo_primitives::{views::ModelView, ModelId};
+use cuckoo_primitives::{tolerance::Tolerance, views::ModelView, ModelId};
 use sp_core::crypto::AccountId32;
 use tokio::{sync::watch, time::timeout};
 
@@ -23,7 +23,7 @@ use crate::{
 	stop::{self, Stop},
 	table,
 	work::Tools,
-	worker::{Served, Workers},
+	worker::{protocol::Batch, Served, Workers},
 };
 
 /// How long going offline may hold up the end of the program.
@@ -89,7 +89,8 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		let view = on_chain_of(model, &on_chain)?;
 		let (dir, manifest) = (model.dir().to_path_buf(), model.manifest());
 		let (model, kind, reference_ms) = (view.model, view.kind, view.reference_ms);
-		let of_view = Served { model, dir, kind, manifest, reference_ms };
+		let batch = batch(view, config.batch);
+		let of_view = Served { model, dir, kind, manifest, reference_ms, batch };
 		// One that cannot be opened is known before work for it is taken.
 		workers.open(&of_view).await?;
 		tracing::info!(model, name = view.name, "ready");
@@ -141,6 +142,14 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	result
 }
 
+/// How inputs of a model may be run together: not at all where every bit counts.
+fn batch(view: &ModelView, most: u32) -> Option<Batch> {
+	match view.tolerance {
+		Some(Tolerance::Approx { agree, .. }) if most > 1 => Some(Batch { most, agree }),
+		_ => None,
+	}
+}
+
 fn verify(dir: &Path) -> Result<Model> {
 	let model = Model::verify(dir).with_context(|| format!("model in {}", dir.display()))?;
 	tracing::info!(dir = %dir.display(), manifest = ?model.manifest(), "model's files are right");
@@ -171,7 +180,7 @@ pub(crate) fn on_chain_of<'a>(model: &Model, views: &'a [ModelView]) -> Result<&
 mod tests {
 	use super::*;
 	use crate::model::tests::folder;
-	use cuckoo_primitives::{tolerance::Tolerance, ModelKind};
+	use cuckoo_primitives::ModelKind;
 	use sp_core::H256;
 
 	#[test]

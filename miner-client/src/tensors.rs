@@ -188,6 +188,39 @@ impl Tensor {
 		Self { shape: self.shape, data }
 	}
 
+	/// One tensor out of several, one behind the other along the first dimension; `None` if they differ in anything else.
+	pub fn join(parts: &[&Self]) -> Option<Self> {
+		let first = parts.first()?;
+		let (_, rest) = first.shape.split_first()?;
+		let fits = |part: &&&Self| {
+			part.data.dtype() == first.data.dtype() && part.shape.get(1..) == Some(rest)
+		};
+		if !parts.iter().all(|part| fits(&part)) {
+			return None;
+		}
+		let rows = parts.iter().map(|part| part.shape[0]).sum();
+		let bytes: Vec<u8> = parts.iter().flat_map(|part| part.data.to_bytes()).collect();
+		let shape = [rows].iter().chain(rest).copied().collect();
+		Some(Self { shape, data: Data::from_bytes(first.data.dtype(), &bytes) })
+	}
+
+	/// Takes a tensor apart along the first dimension, so many rows for each; `None` if it has another number of rows.
+	pub fn split(&self, rows: &[usize]) -> Option<Vec<Self>> {
+		let (all, rest) = self.shape.split_first()?;
+		if rows.iter().sum::<usize>() != *all {
+			return None;
+		}
+		let row = rest.iter().product::<usize>() * self.data.dtype().size();
+		let (bytes, mut from) = (self.data.to_bytes(), 0);
+		let part = |rows: &usize| {
+			let to = from + rows * row;
+			let data = Data::from_bytes(self.data.dtype(), &bytes[from..to]);
+			from = to;
+			Self { shape: [*rows].iter().chain(rest).copied().collect(), data }
+		};
+		Some(rows.iter().map(part).collect())
+	}
+
 	/// Every element as a number: what a sketch is made of.
 	pub fn values(&self) -> Vec<f64> {
 		match &self.data {
@@ -274,6 +307,31 @@ mod tests {
 			("nothing", of(&[0, 4], Data::F32(vec![]))),
 			("halves", of(&[4, 1], Data::F16(halves))),
 		]
+	}
+
+	#[test]
+	fn what_is_joined_comes_apart_again() {
+		for (name, tensor) in examples().into_iter().filter(|(_, tensor)| !tensor.shape.is_empty())
+		{
+			let rows = tensor.shape[0];
+			let joined = Tensor::join(&[&tensor, &tensor, &tensor]).unwrap();
+			assert_eq!(joined.shape[0], 3 * rows, "{name}");
+			let parts = joined.split(&[rows, 2 * rows]).unwrap();
+			assert_eq!(parts[0], tensor, "{name}");
+			assert_eq!(parts[1], Tensor::join(&[&tensor, &tensor]).unwrap(), "{name}");
+			assert_eq!(joined.split(&[rows, rows, rows + 1]), None, "{name}");
+		}
+		let of = |shape: &[usize], data| Tensor { shape: shape.to_vec(), data };
+		let floats = of(&[1, 2], Data::F32(vec![1.0, 2.0]));
+		let wider = of(&[1, 3], Data::F32(vec![1.0, 2.0, 3.0]));
+		let ids = of(&[1, 2], Data::I64(vec![1, 2]));
+		let scalar = of(&[], Data::F32(vec![1.0]));
+		for other in [&wider, &ids, &scalar] {
+			assert_eq!(Tensor::join(&[&floats, other]), None);
+			assert_eq!(Tensor::join(&[other, &floats]), None);
+		}
+		assert_eq!(Tensor::join(&[]), None);
+		assert_eq!(scalar.split(&[1]), None);
 	}
 
 	#[test]

@@ -20,7 +20,7 @@ use cuckoo_primitives::{
 	sketch::Keys,
 	tolerance::Leaf,
 	views::{Seat, SeatKind},
-	BlockNumber, ModelId, TaskId,
+	BlockNumber, ModelId,
 };
 use futures::{stream, StreamExt};
 use rand::{rngs::OsRng, RngCore};
@@ -33,7 +33,7 @@ use crate::{
 	job::{Computed, JobError},
 	journal::{items_of, Journal, JournalError, Record},
 	metrics,
-	worker::{Served, Workers},
+	worker::{supervisor::Urgency, Served, Workers},
 };
 
 /// Between attempts at a coordinator: from the first to the longest.
@@ -107,7 +107,9 @@ pub async fn compute(
 		}
 	}
 	// Inputs come while others run, and each device has the next one before it is done with the last.
-	let at_a_time = tools.workers.all().len() + 1;
+	let together = model.at_a_time() as usize;
+	let at_a_time = (tools.workers.all().len() + 1) * together;
+	let urgency = (seat.deadline, seat.task);
 	let mut computed = pin!(stream::iter(missing)
 		.map(async |(item, hash, of)| {
 			let start = Instant::now();
@@ -116,7 +118,7 @@ pub async fn compute(
 		})
 		.buffered(at_a_time)
 		.map(async |(item, of, input, took)| {
-			let done = run(&tools.workers, model, seat.task, keys, item, input).await;
+			let done = run(&tools.workers, model, urgency, keys, item, input).await;
 			(item, of, done, took)
 		})
 		.buffered(at_a_time));
@@ -151,14 +153,14 @@ pub async fn compute(
 async fn run(
 	workers: &Workers,
 	model: &Served,
-	task: TaskId,
+	urgency: Urgency,
 	keys: Keys,
 	item: u32,
 	input: Vec<u8>,
 ) -> Result<Computed, JobError> {
-	let mut attempt = 1;
+	let (mut attempt, task) = (1, urgency.1);
 	loop {
-		match workers.run(model, keys, item, input.clone()).await {
+		match workers.run(model, keys, item, input.clone(), urgency).await {
 			Ok(computed) => {
 				metrics::stage(model.model, "infer", computed.seconds);
 				return Ok(computed);

@@ -6,21 +6,22 @@ use std::{
 	env, fs,
 	path::{Path, PathBuf},
 	process::Command,
-	sync::Arc,
+	sync::{Arc, Mutex},
 	time::{Duration, Instant},
 };
 
 use cuckoo_client::cli::LogFormat;
-use cuckoo_primitives::{sketch::Keys, work::TextToImageInput, ModelKind};
+use cuckoo_primitives::{sketch::Keys, tolerance::Distance, work::TextToImageInput, ModelKind};
+use futures::future::join_all;
 use miner_client::{
-	job::JobError,
+	job::{Computed, JobError},
 	model::Model,
 	runtime,
 	stats::Stats,
 	tensors::{self, Data, Tensor},
 	worker::{
-		protocol::ModelFiles,
-		supervisor::{Worker, WorkerOptions},
+		protocol::{Batch, ModelFiles},
+		supervisor::{Urgency, Worker, WorkerOptions},
 		Served, Workers,
 	},
 };
@@ -31,6 +32,9 @@ use tokio::time::{sleep, timeout};
 
 /// Long enough for a slow machine.
 const LONG: Duration = Duration::from_secs(120);
+
+/// What is due at the same time is run in the order in which it comes.
+const URGENCY: Urgency = (0, 0);
 
 /// How workers are begun here; nothing, said aloud, where there is no ONNX Runtime.
 fn options() -> Option<WorkerOptions> {
@@ -49,6 +53,7 @@ fn options() -> Option<WorkerOptions> {
 		},
 		memory_limit: None,
 		process_limit: None,
+		batch: 1,
 	})
 }
 
@@ -58,7 +63,12 @@ fn demo() -> PathBuf {
 
 fn files(dir: &Path) -> ModelFiles {
 	let manifest = Model::verify(dir).unwrap().manifest();
-	ModelFiles { dir: dir.display().to_string(), kind: ModelKind::TextToImage, manifest }
+	ModelFiles {
+		dir: dir.display().to_string(),
+		kind: ModelKind::TextToImage,
+		manifest,
+		batch: None,
+	}
 }
 
 /// The demo model's files with a note beside them: another model.
@@ -142,7 +152,7 @@ fn signal(worker: &Worker, signal: &str) {
 }
 
 async fn one(worker: &Worker, model: &ModelFiles, steps: u32) -> Result<H256, JobError> {
-	let run = worker.run(model.clone(), Keys::default(), 0, picture(steps), LONG);
+	let run = worker.run(model.clone(), Keys::default(), 0, picture(steps), LONG, URGENCY);
 	let done = timeout(LONG, run).await.expect("the worker does not answer")?;
 	Ok(done.leaves[0].hash)
 }
@@ -173,7 +183,8 @@ async fn a_worker_gives_what_the_model_gives_each_time() {
 	assert_eq!(one(&worker, &model, 2).await.unwrap(), first);
 	assert_ne!(one(&worker, &model, 3).await.unwrap(), first);
 	// What the input is at fault for is no fault of the worker.
-	let bad = worker.run(model.clone(), Keys::default(), 0, b"no job".to_vec(), LONG).await;
+	let bad =
+		worker.run(model.clone(), Keys::default(), 0, b"no job".to_vec(), LONG, URGENCY).await;
 	assert!(matches!(bad, Err(JobError::Input(_))), "{bad:?}");
 	assert_eq!((worker.restarts(), worker.queued()), (0, 0));
 }
@@ -208,11 +219,13 @@ async fn a_run_without_a_sign_of_life_is_ended() {
 	let model = files(&demo());
 	let expected = one(&worker, &model, 2).await.unwrap();
 	let short = Duration::from_secs(3);
-	let (hung, ()) =
-		tokio::join!(worker.run(model.clone(), Keys::default(), 0, picture(150), short), async {
+	let (hung, ()) = tokio::join!(
+		worker.run(model.clone(), Keys::default(), 0, picture(150), short, URGENCY),
+		async {
 			until_busy(&worker).await;
 			signal(&worker, "-STOP");
-		},);
+		},
+	);
 	let error = hung.unwrap_err();
 	assert!(matches!(&error, JobError::Runtime(why) if why.contains("sign of life")), "{error}");
 	assert_eq!(one(&worker, &model, 2).await.unwrap(), expected);
@@ -303,10 +316,11 @@ async fn an_input_at_fault_is_told_from_a_machine_at_fault() {
 		kind: ModelKind::Tensor,
 		manifest,
 		reference_ms: 1,
+		batch: None,
 	};
-	workers.run(&model, Keys::default(), 0, index(2)).await.unwrap();
+	workers.run(&model, Keys::default(), 0, index(2), URGENCY).await.unwrap();
 	// The table ends before that. What the runtime says of that could be said of a broken machine too.
-	let beyond = workers.run(&model, Keys::default(), 0, index(99)).await;
+	let beyond = workers.run(&model, Keys::default(), 0, index(99), URGENCY).await;
 	let error = beyond.unwrap_err();
 	assert!(matches!(error, JobError::Runtime(_)), "{error}");
 	assert!(workers.can_run(&model).await);
@@ -337,10 +351,10 @@ async fn two_devices_share_the_work() {
 	let workers = Workers::start(options, &[0, 1], stats.clone()).await.unwrap();
 	let dir = demo();
 	let manifest = Model::verify(&dir).unwrap().manifest();
-	let (kind, reference_ms) = (ModelKind::TextToImage, 1_000);
-	let model = Served { model: 3, dir, kind, manifest, reference_ms };
+	let (kind, reference_ms, batch) = (ModelKind::TextToImage, 1_000, None);
+	let model = Served { model: 3, dir, kind, manifest, reference_ms, batch };
 	workers.open(&model).await.unwrap();
-	let run = || workers.run(&model, Keys::default(), 0, picture(60));
+	let run = || workers.run(&model, Keys::default(), 0, picture(60), URGENCY);
 	let (a, b, busy) = tokio::join!(run(), run(), async {
 		sleep(Duration::from_millis(50)).await;
 		workers.all().iter().map(Worker::queued).collect::<Vec<_>>()
@@ -351,5 +365,89 @@ async fn two_devices_share_the_work() {
 	for device in stats.snapshot() {
 		assert_eq!((device.done, device.failed, &device.loaded[..]), (1, 0, &[3][..]));
 		assert!(device.busy > 0.0 && device.provider.contains("CPU"), "{device:?}");
+	}
+}
+
+#[tokio::test]
+async fn what_is_due_first_is_run_first() {
+	let Some(options) = options() else { return };
+	let worker = Worker::start(options).await.unwrap();
+	let model = files(&demo());
+	worker.open(model.clone()).await.unwrap();
+	let order = Mutex::new(Vec::new());
+	let job = async |name: char, urgency| {
+		worker.run(model.clone(), Keys::default(), 0, picture(4), LONG, urgency).await.unwrap();
+		order.lock().unwrap().push(name);
+	};
+	// The worker has the first two when the others come: what it runs, and what it runs next.
+	tokio::join!(
+		job('a', (20, 1)),
+		job('b', (20, 1)),
+		job('c', (20, 3)),
+		job('d', (20, 2)),
+		job('e', (10, 9)),
+		job('f', (20, 2)),
+	);
+	assert_eq!(order.into_inner().unwrap(), ['a', 'b', 'e', 'd', 'f', 'c']);
+}
+
+#[tokio::test]
+async fn pictures_made_together_are_those_made_alone() {
+	let Some(mut options) = options() else { return };
+	options.batch = 4;
+	let worker = Worker::start(options).await.unwrap();
+	let alone = files(&demo());
+	let together = ModelFiles { batch: Some(Batch { most: 4, agree: 200 }), ..alone.clone() };
+	let input = |seed: u64| {
+		let job: TextToImageInput = serde_json::from_slice(&picture(4)).unwrap();
+		serde_json::to_vec(&TextToImageInput { seed, ..job }).unwrap()
+	};
+	let run = |model: &ModelFiles, seed: u64| {
+		let (model, input, worker) = (model.clone(), input(seed), worker.clone());
+		async move { worker.run(model, Keys::default(), 0, input, LONG, URGENCY).await.unwrap() }
+	};
+	let mut expected = Vec::new();
+	for seed in 0..6 {
+		expected.push(run(&alone, seed).await);
+	}
+	// A worker keeps a model as it was opened first.
+	let Some(mut options) = self::options() else { return };
+	options.batch = 4;
+	let worker = Worker::start(options).await.unwrap();
+	worker.open(together.clone()).await.unwrap();
+	let jobs = (0..6)
+		.map(|seed| worker.run(together.clone(), Keys::default(), 0, input(seed), LONG, URGENCY));
+	// One that cannot be run is among them.
+	let bad = worker.run(together.clone(), Keys::default(), 0, b"no job".to_vec(), LONG, URGENCY);
+	let (found, bad) = tokio::join!(join_all(jobs), bad);
+	assert!(matches!(bad, Err(JobError::Input(_))), "{bad:?}");
+	let found: Vec<Computed> = found.into_iter().map(Result::unwrap).collect();
+	for (alone, found) in expected.iter().zip(&found) {
+		let distance = Distance::of(&alone.leaves[0].sketch, &found.leaves[0].sketch).unwrap();
+		assert!(distance.within(200), "{distance:?}");
+	}
+	// Each took its part of the time that all of them took.
+	let mut times: Vec<u64> = found.iter().map(|done| done.seconds.to_bits()).collect();
+	times.sort_unstable();
+	times.dedup();
+	assert!(times.len() <= 4, "no two of them were run together: {found:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_takes_one_input_runs_one() {
+	let Some(mut options) = options() else { return };
+	options.batch = 8;
+	let worker = Worker::start(options).await.unwrap();
+	let dir = table();
+	let model = ModelFiles {
+		kind: ModelKind::Tensor,
+		batch: Some(Batch { most: 8, agree: 200 }),
+		..files(dir.path())
+	};
+	let jobs =
+		(0..8).map(|at| worker.run(model.clone(), Keys::default(), 0, index(at), LONG, URGENCY));
+	for (at, done) in join_all(jobs).await.into_iter().enumerate() {
+		let output = tensors::read(&done.unwrap().output).unwrap();
+		assert_eq!(output["y"], Tensor::f32([1], vec![at as f32]));
 	}
 }

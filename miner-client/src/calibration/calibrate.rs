@@ -27,6 +27,8 @@ use crate::{
 
 /// The fewest inputs that a tolerance is made of.
 const LEAST_INPUTS: u32 = 256;
+/// How many inputs are run together in one of the runs, where the model can: miners may.
+const TOGETHER: u32 = 4;
 
 /// What to measure, and where the report goes.
 #[derive(Args, Debug)]
@@ -98,8 +100,8 @@ pub(crate) fn calibrate(args: CalibrateArgs) -> Result<()> {
 	let settings = settings(runtime.provider(), config.allow_cpu, config.threads);
 	let own = runtime.varied(settings[0].0, settings[0].1);
 	let mut runs = Vec::new();
-	for (provider, optimization) in settings {
-		let run = Run::measure(&runtime.varied(provider, optimization), &model, &inputs)?;
+	for (provider, optimization, batch) in settings {
+		let run = Run::measure(&runtime.varied(provider, optimization), &model, &inputs, batch)?;
 		println!("{run}: {:.1} ms", run.reference_ms);
 		runs.push(run);
 	}
@@ -114,7 +116,7 @@ pub(crate) fn calibrate(args: CalibrateArgs) -> Result<()> {
 	}
 	let mut variants = BTreeMap::new();
 	for (name, cheat) in cheats {
-		let run = Run::measure(&own, &cheat, &inputs)?;
+		let run = Run::measure(&own, &cheat, &inputs, 1)?;
 		variants.insert(name, Cheat::of(&run.outputs, &runs[0].outputs));
 	}
 	let bytes = serde_json::to_vec_pretty(&judge(&runs, variants)?)?;
@@ -159,9 +161,9 @@ fn with(path: &Path, model: &Model) -> Result<Run> {
 	Ok(run)
 }
 
-/// The settings to run here, a miner's own first: with one thread and several, because several add up in another order; the graph rewritten and not. On
-/// a GPU the CPU is run as well where that is allowed.
-fn settings(own: Provider, allow_cpu: bool, threads: usize) -> Vec<(Provider, Optimization)> {
+/// The settings to run here, a miner's own first: with one thread and several, because several add up in another order; the graph rewritten and not; inputs by themselves and,
+/// last, together. On a GPU the CPU is run as well where that is allowed.
+fn settings(own: Provider, allow_cpu: bool, threads: usize) -> Vec<(Provider, Optimization, u32)> {
 	let cpu = [threads.max(2), 1].map(|threads| Provider::Cpu { threads });
 	let providers: Vec<Provider> = match own {
 		Provider::Cpu { .. } => cpu.to_vec(),
@@ -169,7 +171,9 @@ fn settings(own: Provider, allow_cpu: bool, threads: usize) -> Vec<(Provider, Op
 		Provider::Cuda { .. } => vec![own],
 	};
 	let levels = [Optimization::All, Optimization::None];
-	providers.into_iter().flat_map(|provider| levels.map(|level| (provider, level))).collect()
+	let together = providers.first().map(|own| (*own, Optimization::All, TOGETHER));
+	let alone = providers.iter().flat_map(|of| levels.map(|level| (*of, level, 1)));
+	alone.chain(together).collect()
 }
 
 /// What the runs say, printed; fails if a cheat might pass for honest.
@@ -261,14 +265,18 @@ mod tests {
 	fn a_miners_own_setting_comes_first() {
 		let (one, four) = (Provider::Cpu { threads: 1 }, Provider::Cpu { threads: 4 });
 		let (all, none) = (Optimization::All, Optimization::None);
-		let on_four = [(four, all), (four, none), (one, all), (one, none)];
-		assert_eq!(settings(four, true, 4), on_four);
+		let on_four = [(four, all, 1), (four, none, 1), (one, all, 1), (one, none, 1)];
+		let and = |alone: &[(Provider, Optimization, u32)]| {
+			[alone, &[(alone[0].0, all, TOGETHER)]].concat()
+		};
+		assert_eq!(settings(four, true, 4), and(&on_four));
 		// One core runs two threads as well.
-		assert_eq!(settings(one, true, 1)[0], (Provider::Cpu { threads: 2 }, all));
+		assert_eq!(settings(one, true, 1)[0], (Provider::Cpu { threads: 2 }, all, 1));
 		let gpu = Provider::Cuda { device: 0 };
-		assert_eq!(settings(gpu, false, 4), [(gpu, all), (gpu, none)]);
-		let both = [[(gpu, all), (gpu, none)].as_slice(), on_four.as_slice()].concat();
-		assert_eq!(settings(gpu, true, 4), both);
+		let on_gpu = [(gpu, all, 1), (gpu, none, 1)];
+		assert_eq!(settings(gpu, false, 4), and(&on_gpu));
+		let both = [on_gpu.as_slice(), on_four.as_slice()].concat();
+		assert_eq!(settings(gpu, true, 4), and(&both));
 	}
 
 	#[test]

@@ -26,14 +26,14 @@ use crate::{
 	cli::RuntimeFlags,
 	config::Config,
 	infer::progress,
-	job::compute,
+	job::{compute, compute_together, Computed, Item, JobError},
 	model::Model,
 	pipeline::{Pipeline, Unwatched},
 	runtime::{Optimization, Runtime},
 };
 
 /// The layout of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The largest file: three times that of as many inputs as there can be.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// A picture's reference time is that of so many steps, over so many pictures.
@@ -55,6 +55,9 @@ pub(crate) struct SketchesArgs {
 	/// The number of the first made input.
 	#[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "inputs_dir")]
 	first: u32,
+	/// How many inputs to run together, where the model can.
+	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+	batch: u32,
 	#[command(flatten)]
 	inputs: InputArgs,
 	/// A TOML file with settings.
@@ -71,7 +74,7 @@ pub(crate) fn sketches(args: SketchesArgs) -> Result<()> {
 	let runtime = Runtime::load(&config.runtime())?;
 	let runtime = runtime.varied(runtime.provider(), args.optimization);
 	let inputs = Inputs::choose(&args.inputs, args.first, &runtime, &model)?;
-	let run = Run::measure(&runtime, &model, &inputs)?;
+	let run = Run::measure(&runtime, &model, &inputs, args.batch)?;
 	run.write(&args.output)?;
 	println!("{run}: {} outputs in {}", run.outputs.len(), args.output.display());
 	Ok(())
@@ -116,6 +119,8 @@ pub(super) struct Run {
 	provider: String,
 	/// How much the graph was rewritten.
 	optimization: String,
+	/// How many inputs were run together, where the model can.
+	batch: u32,
 	/// The version of ONNX Runtime, if its library tells.
 	onnxruntime: Option<String>,
 	/// The processor's name, if the system tells.
@@ -129,6 +134,9 @@ pub(super) struct Run {
 impl fmt::Display for Run {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		write!(f, "{}, optimisation {}", self.provider, self.optimization)?;
+		if self.batch > 1 {
+			write!(f, ", {} together", self.batch)?;
+		}
 		write!(
 			f,
 			", ONNX Runtime {}",
@@ -139,18 +147,25 @@ impl fmt::Display for Run {
 }
 
 impl Run {
-	/// Runs the model over all inputs.
-	pub(super) fn measure(runtime: &Runtime, model: &Model, inputs: &Inputs) -> Result<Self> {
+	/// Runs the model over all inputs, so many together where it can.
+	pub(super) fn measure(
+		runtime: &Runtime,
+		model: &Model,
+		inputs: &Inputs,
+		batch: u32,
+	) -> Result<Self> {
 		let pipeline = Pipeline::open(runtime, model, model.kind())?;
 		let (provider, optimization) = (runtime.provider(), runtime.optimization());
 		let what = format!("{provider}, optimisation {optimization}");
 		let bar = progress(inputs.count().into(), what);
 		let (mut leaves, mut outputs) = (Vec::new(), Vec::new());
-		for index in 0..inputs.count() {
-			let input = inputs.bytes(index)?;
-			leaves.push(input_leaf(&blake2_256(&input).into()));
-			outputs.push(shown(&pipeline, index, &input)?);
-			bar.inc(1);
+		for first in (0..inputs.count()).step_by(batch as usize) {
+			let indices = first..inputs.count().min(first + batch);
+			let group = indices.map(|index| Ok((index, inputs.bytes(index)?)));
+			let group = group.collect::<Result<Vec<_>>>()?;
+			leaves.extend(group.iter().map(|(_, input)| input_leaf(&blake2_256(input).into())));
+			outputs.extend(shown(&pipeline, &group)?);
+			bar.inc(group.len() as u64);
 		}
 		bar.finish_and_clear();
 		let times = match model.kind() {
@@ -166,6 +181,7 @@ impl Run {
 			inputs: root(leaves),
 			provider: provider.to_string(),
 			optimization: optimization.to_string(),
+			batch,
 			onnxruntime: runtime.library().version.clone(),
 			cpu: cpu(),
 			reference_ms: percentile(times, 500),
@@ -197,12 +213,25 @@ impl Run {
 	}
 }
 
-fn shown(pipeline: &Pipeline, index: u32, input: &[u8]) -> Result<Shown> {
+/// Runs these inputs, which come with their numbers, together if that goes.
+fn shown(pipeline: &Pipeline, inputs: &[(u32, Vec<u8>)]) -> Result<Vec<Shown>> {
 	let keys = Keys::default();
-	let computed = compute(pipeline, &keys, index, input, &mut Unwatched)
-		.with_context(|| format!("input {index}"))?;
-	let leaf = computed.leaves.first().with_context(|| format!("input {index}: no sketch"))?;
-	Ok(Shown { hash: leaf.hash, sketch: leaf.sketch, ms: computed.seconds * 1e3 })
+	let items: Vec<Item> =
+		inputs.iter().map(|(item, input)| Item { keys: &keys, item: *item, input }).collect();
+	let together = match items.as_slice() {
+		[_] => None,
+		items => compute_together(pipeline, items, &mut Unwatched).transpose()?,
+	};
+	let results = together.unwrap_or_else(|| {
+		let alone = |of: &Item| compute(pipeline, of.keys, of.item, of.input, &mut Unwatched);
+		items.iter().map(alone).collect()
+	});
+	let show = |((index, _), result): (&(u32, Vec<u8>), Result<Computed, JobError>)| {
+		let computed = result.with_context(|| format!("input {index}"))?;
+		let leaf = computed.leaves.first().with_context(|| format!("input {index}: no sketch"))?;
+		Ok(Shown { hash: leaf.hash, sketch: leaf.sketch, ms: computed.seconds * 1e3 })
+	};
+	inputs.iter().zip(results).map(show).collect()
 }
 
 /// How long some of the pictures take with the steps of a reference time, in milliseconds.
@@ -211,7 +240,8 @@ fn pictures(pipeline: &Pipeline, inputs: &Inputs) -> Result<Vec<f64>> {
 	for index in 0..inputs.count().min(REFERENCE_PICTURES) {
 		let mut job: TextToImageInput = serde_json::from_slice(&inputs.bytes(index)?)?;
 		job.steps = REFERENCE_STEPS;
-		times.push(shown(pipeline, index, &serde_json::to_vec(&job)?)?.ms);
+		let made = shown(pipeline, &[(index, serde_json::to_vec(&job)?)])?;
+		times.extend(made.iter().map(|shown| shown.ms));
 	}
 	Ok(times)
 }
@@ -243,6 +273,7 @@ pub(super) mod tests {
 			inputs: H256::repeat_byte(2),
 			provider: "CPU, 1 threads".into(),
 			optimization: "all".into(),
+			batch: 1,
 			onnxruntime: None,
 			cpu: Some("a processor".into()),
 			reference_ms: 1.5,
@@ -271,7 +302,7 @@ pub(super) mod tests {
 		assert!(refused("[]").contains("not made by"));
 		assert!(refused(&good.replace("\"kind\"", "\"kinds\"")).contains("kinds"));
 		assert!(refused(&good.replace("0404", "04")).contains("not made by"));
-		assert!(refused(&good.replace("\"format\":1", "\"format\":2")).contains("another version"));
+		assert!(refused(&good.replace("\"format\":2", "\"format\":1")).contains("another version"));
 		let none = good.replace(&"04".repeat(SKETCH_BYTES), &hex::encode(NO_SKETCH));
 		assert!(refused(&none).contains("by hand"));
 		assert!(Run::read(Path::new("/nowhere/run.json")).is_err());
@@ -291,8 +322,8 @@ pub(super) mod tests {
 		let line = Line::parse_from(["test", "--inputs", "5"]);
 		let inputs = |first| Inputs::choose(&line.inputs, first, runtime, &model).unwrap();
 		let varied = runtime.varied(runtime.provider(), Optimization::None);
-		let run = Run::measure(runtime, &model, &inputs(0)).unwrap();
-		let other = Run::measure(&varied, &model, &inputs(0)).unwrap();
+		let run = Run::measure(runtime, &model, &inputs(0), 1).unwrap();
+		let other = Run::measure(&varied, &model, &inputs(0), 2).unwrap();
 		assert_eq!((run.outputs.len(), run.manifest), (5, model.manifest()));
 		assert_eq!(run.inputs, other.inputs);
 		// x + x is exact under every setting.
@@ -301,7 +332,7 @@ pub(super) mod tests {
 		assert!(run.to_string().contains("optimisation all"), "{run}");
 		assert!(other.to_string().contains("optimisation none"), "{other}");
 		// The third input of the one is the first of the other.
-		let later = Run::measure(runtime, &model, &inputs(2)).unwrap();
+		let later = Run::measure(runtime, &model, &inputs(2), 1).unwrap();
 		assert_ne!(later.inputs, run.inputs);
 		assert_eq!(later.outputs[0].hash, run.outputs[2].hash);
 	}

@@ -98,11 +98,29 @@ impl Pipeline {
 			Self::TextEmbedding(pipeline) => pipeline.run(&job(input, "text-embedding")?, watch),
 		}
 	}
+
+	/// Runs several inputs at once; `None` if they cannot be: the model takes one at a time, or they differ in shape, steps or number of tokens. A result differs from that
+	/// of the input by itself in the last bits, as it does between machines.
+	pub fn run_together(&self, inputs: &[&[u8]], watch: &mut dyn Watch) -> Option<Together> {
+		match self {
+			Self::TextToImage(pipeline) => pipeline.run_together(&jobs(inputs)?, watch),
+			Self::Tensor(model) => model.run_together(inputs),
+			Self::TextEmbedding(pipeline) => pipeline.run_together(&jobs(inputs)?),
+		}
+	}
 }
+
+/// What comes of several inputs that were run together.
+pub type Together = Result<Vec<Output>, JobError>;
 
 /// An input that is JSON.
 fn job<T: DeserializeOwned>(input: &[u8], kind: &str) -> Result<T, JobError> {
 	serde_json::from_slice(input).map_err(|e| JobError::Input(format!("not a {kind} job: {e}")))
+}
+
+/// Inputs that are all JSON.
+fn jobs<T: DeserializeOwned>(inputs: &[&[u8]]) -> Option<Vec<T>> {
+	inputs.iter().map(|input| serde_json::from_slice(input).ok()).collect()
 }
 
 /// A config file that may be missing, as fields of it may.

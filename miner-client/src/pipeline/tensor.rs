@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Output, Watch};
+use super::{Output, Together, Watch};
 use crate::{
 	job::JobError,
 	model::Model,
@@ -32,11 +32,49 @@ impl TensorModel {
 	pub fn run(&self, input: &[u8], watch: &mut dyn Watch) -> Result<Output, JobError> {
 		let inputs = inputs(self.session.inputs(), input).map_err(JobError::Input)?;
 		let found = self.session.run(inputs)?;
-		let names = self.session.outputs().iter().map(|port| port.name.as_str());
-		let named: Vec<(&str, &Tensor)> = names.zip(&found).collect();
-		for (name, tensor) in &named {
-			watch.tensor(name, tensor);
+		for (port, tensor) in self.session.outputs().iter().zip(&found) {
+			watch.tensor(&port.name, tensor);
 		}
+		self.output(&found)
+	}
+
+	/// Runs several of them at once, one behind the other along the first dimension, where the model leaves that one open for all that it takes and gives.
+	pub fn run_together(&self, files: &[&[u8]]) -> Option<Together> {
+		let (takes, gives) = (self.session.inputs(), self.session.outputs());
+		let free = |port: &Port| port.shape.first() == Some(&None);
+		if takes.is_empty() || !takes.iter().chain(gives).all(free) {
+			return None;
+		}
+		let of_file = |file: &&[u8]| inputs(takes, file).ok();
+		let items: Vec<Vec<(String, Tensor)>> = files.iter().map(of_file).collect::<Option<_>>()?;
+		let rows = |item: &Vec<(String, Tensor)>| {
+			let rows = item.first()?.1.shape[0];
+			item.iter().all(|(_, tensor)| tensor.shape[0] == rows).then_some(rows)
+		};
+		let rows: Vec<usize> = items.iter().map(rows).collect::<Option<_>>()?;
+		let join = |(at, port): (usize, &Port)| {
+			let parts: Vec<&Tensor> = items.iter().map(|item| &item[at].1).collect();
+			Some((port.name.clone(), Tensor::join(&parts)?))
+		};
+		let joined = takes.iter().enumerate().map(join).collect::<Option<Vec<_>>>()?;
+		Some(self.session.run(joined).and_then(|found| self.outputs(&found, &rows)))
+	}
+
+	/// What was run together, each with so many rows of every output.
+	fn outputs(&self, found: &[Tensor], rows: &[usize]) -> Together {
+		let mut items = vec![Vec::new(); rows.len()];
+		for (port, tensor) in self.session.outputs().iter().zip(found) {
+			let parts = tensor.split(rows).ok_or_else(|| {
+				JobError::Output(format!("{port} came as {:?} for {rows:?} rows", tensor.shape))
+			})?;
+			items.iter_mut().zip(parts).for_each(|(item, part)| item.push(part));
+		}
+		items.iter().map(|item| self.output(item)).collect()
+	}
+
+	fn output(&self, found: &[Tensor]) -> Result<Output, JobError> {
+		let names = self.session.outputs().iter().map(|port| port.name.as_str());
+		let named: Vec<(&str, &Tensor)> = names.zip(found).collect();
 		let values = named.iter().flat_map(|(_, tensor)| tensor.values()).collect();
 		let blob = tensors::write(named).map_err(|e| JobError::Output(e.to_string()))?;
 		Ok(Output { blob, values })

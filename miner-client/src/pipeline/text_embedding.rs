@@ -17,12 +17,12 @@ use anyhow::{anyhow, bail, ensure, Context, Result};
 use cuckoo_primitives::work::{TextEmbeddingInput, EMBEDDING_TENSOR};
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::{PostProcessor, Tokenizer as Engine, TruncationParams};
+use tokenizers::{Encoding, PostProcessor, Tokenizer as Engine, TruncationParams};
 
 use super::{
 	config,
 	network::{Layout, Network},
-	Output, Watch,
+	Output, Together, Watch,
 };
 use crate::{
 	job::JobError,
@@ -128,29 +128,72 @@ impl TextEmbedding {
 
 	/// Makes the embedding of one text.
 	pub fn run(&self, job: &TextEmbeddingInput, watch: &mut dyn Watch) -> Result<Output, JobError> {
+		let encoded = self.encode(job)?;
+		let tokens = encoded.len();
+		let inputs = self.inputs(std::slice::from_ref(&encoded), tokens)?;
+		for (port, tensor) in self.network.inputs().iter().zip(&inputs) {
+			watch.tensor(&port.name, tensor);
+		}
+		let found = self.network.run(inputs)?;
+		watch.tensor(&self.network.output().name, &found);
+		self.finish(tokens, &found, watch)
+	}
+
+	/// Makes the embeddings of several texts at once, if they have as many tokens as each other: nothing is padded.
+	pub fn run_together(&self, jobs: &[TextEmbeddingInput]) -> Option<Together> {
+		if self.network.fixed(0, 0).is_some() {
+			return None;
+		}
+		let encoded: Vec<Encoding> =
+			jobs.iter().map(|job| self.encode(job).ok()).collect::<Option<_>>()?;
+		let tokens = encoded.first()?.len();
+		encoded.iter().all(|text| text.len() == tokens).then(|| {
+			let found = self.network.run(self.inputs(&encoded, tokens)?)?;
+			let parts = found.split(&vec![1; jobs.len()]).ok_or_else(|| {
+				let (output, shape) = (self.network.output(), &found.shape);
+				JobError::Output(format!("{output} came as {shape:?} for {} texts", jobs.len()))
+			})?;
+			let mut watch = super::Unwatched;
+			parts.iter().map(|found| self.finish(tokens, found, &mut watch)).collect()
+		})
+	}
+
+	/// The text's tokens, one at least.
+	fn encode(&self, job: &TextEmbeddingInput) -> Result<Encoding, JobError> {
 		job.validate().map_err(|e| JobError::Input(e.to_string()))?;
 		let encoded = self
 			.tokenizer
 			.encode(job.text.as_str(), true)
 			.map_err(|e| JobError::Input(format!("the text cannot be tokenized: {e}")))?;
-		let tokens = encoded.get_ids().len();
-		if tokens == 0 {
+		if encoded.is_empty() {
 			return Err(JobError::Input("the text has no tokens".into()));
 		}
-		let mut inputs = Vec::new();
-		for (at, port) in self.network.inputs().iter().enumerate() {
-			let values = match port.name.as_str() {
-				IDS => encoded.get_ids(),
-				MASK => encoded.get_attention_mask(),
-				_ => encoded.get_type_ids(),
-			};
-			let tensor = self.network.ids(at, [1, tokens], values.iter().copied())?;
-			watch.tensor(&port.name, &tensor);
-			inputs.push(tensor);
-		}
-		let found = self.network.run(inputs)?;
-		watch.tensor(&self.network.output().name, &found);
-		let mut embedding = self.pool(tokens, &found)?;
+		Ok(encoded)
+	}
+
+	/// What the network takes, for texts of so many tokens each.
+	fn inputs(&self, texts: &[Encoding], tokens: usize) -> Result<Vec<Tensor>, JobError> {
+		let ports = self.network.inputs().iter().enumerate();
+		ports
+			.map(|(at, port)| {
+				let values = texts.iter().flat_map(|text| match port.name.as_str() {
+					IDS => text.get_ids(),
+					MASK => text.get_attention_mask(),
+					_ => text.get_type_ids(),
+				});
+				self.network.ids(at, [texts.len(), tokens], values.copied())
+			})
+			.collect()
+	}
+
+	/// The embedding out of what the network gave for one text of so many tokens.
+	fn finish(
+		&self,
+		tokens: usize,
+		found: &Tensor,
+		watch: &mut dyn Watch,
+	) -> Result<Output, JobError> {
+		let mut embedding = self.pool(tokens, found)?;
 		if self.normalize {
 			normalize(&mut embedding);
 		}

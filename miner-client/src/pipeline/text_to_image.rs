@@ -19,7 +19,7 @@ use super::{
 	network::{Layout, Network},
 	scheduler::Scheduler,
 	tokenizer::Tokenizer,
-	Output, Watch,
+	Output, Together, Watch,
 };
 use crate::{
 	job::JobError,
@@ -138,10 +138,43 @@ impl TextToImage {
 	/// Makes one picture.
 	pub fn run(&self, job: &TextToImageInput, watch: &mut dyn Watch) -> Result<Output, JobError> {
 		job.validate().map_err(|e| JobError::Input(e.to_string()))?;
-		let schedule = self.scheduler.schedule(job.steps as usize)?;
-		let embeddings = self.embed(job, watch)?;
+		let made = self.denoise(std::slice::from_ref(job), job.steps, watch)?;
+		self.decode(&made, watch)
+	}
 
-		let mut now = latents::initial(job.seed, self.latents, schedule.init_noise_sigma);
+	/// Makes several pictures of as many steps at once, where the UNet takes any number of samples. Only the UNet has them all at a time: it is where the time goes, and a
+	/// decoder with several pictures takes the most memory of all.
+	pub fn run_together(
+		&self,
+		jobs: &[TextToImageInput],
+		watch: &mut dyn Watch,
+	) -> Option<Together> {
+		let steps = jobs.first()?.steps;
+		let fits = |job: &TextToImageInput| job.steps == steps && job.validate().is_ok();
+		if self.unet.fixed(0, 0).is_some() || !jobs.iter().all(fits) {
+			return None;
+		}
+		Some(self.denoise(jobs, steps, watch).and_then(|made| {
+			let parts = made.split(&vec![1; jobs.len()]).unwrap_or_default();
+			parts.iter().map(|latents| self.decode(latents, watch)).collect()
+		}))
+	}
+
+	/// The latents of the pictures, one behind the other.
+	fn denoise(
+		&self,
+		jobs: &[TextToImageInput],
+		steps: u32,
+		watch: &mut dyn Watch,
+	) -> Result<Tensor, JobError> {
+		let schedule = self.scheduler.schedule(steps as usize)?;
+		let embeddings = jobs.iter().map(|job| self.embed(job, watch));
+		let embeddings = joined(embeddings.collect::<Result<_, _>>()?)?;
+
+		let initial = |job: &TextToImageInput| {
+			latents::initial(job.seed, self.latents, schedule.init_noise_sigma)
+		};
+		let mut now = joined(jobs.iter().map(initial).collect())?;
 		watch.tensor("latents.0", &now);
 		for (i, step) in schedule.steps.iter().enumerate() {
 			if watch.cancelled() {
@@ -157,11 +190,14 @@ impl TextToImage {
 			let at = Tensor { shape: vec![1; self.unet.inputs()[1].shape.len()], ..at };
 			let out = self.unet.run(vec![both, at, embeddings.clone()])?;
 			watch.tensor(&format!("unet.{i}.out"), &out);
-			let guided = guide(floats("unet", &out, &shape)?, job.guidance_scale);
+			let out = floats("unet", &out, &shape)?;
+			let each = out.chunks(out.len() / jobs.len()).zip(jobs);
+			let guided: Vec<f32> =
+				each.flat_map(|(both, job)| guide(both, job.guidance_scale)).collect();
 			now = Tensor::f32(now.shape.clone(), step.next(before, &guided));
 			watch.tensor(&format!("latents.{}", i + 1), &now);
 		}
-		self.decode(&now, watch)
+		Ok(now)
 	}
 
 	fn embed(&self, job: &TextToImageInput, watch: &mut dyn Watch) -> Result<Tensor, JobError> {
@@ -209,10 +245,19 @@ fn floats<'a>(name: &str, tensor: &'a Tensor, shape: &[usize]) -> Result<&'a [f3
 	})
 }
 
-/// The latents for both prompts: the same twice, for latents of that shape.
+/// Tensors of one shape, one behind the other.
+fn joined(parts: Vec<Tensor>) -> Result<Tensor, JobError> {
+	let all = Tensor::join(&parts.iter().collect::<Vec<_>>());
+	all.ok_or_else(|| JobError::Output("the text encoder gives another shape each time".into()))
+}
+
+/// The latents for both prompts of each picture: its own twice, for latents of that shape.
 fn twice(shape: &[usize], latents: &[f32]) -> Tensor {
-	let shape: Vec<usize> = [2].iter().chain(&shape[1..]).copied().collect();
-	Tensor::f32(shape, latents.repeat(2))
+	let pictures = shape[0];
+	let each = latents.chunks(latents.len() / pictures);
+	let both = each.flat_map(|latents| latents.repeat(2)).collect();
+	let shape: Vec<usize> = [2 * pictures].iter().chain(&shape[1..]).copied().collect();
+	Tensor::f32(shape, both)
 }
 
 /// Classifier-free guidance (J. Ho, T. Salimans, 2022): from the negative prompt's prediction towards, and beyond, the prompt's.

@@ -14,14 +14,14 @@ use std::{
 	time::Instant,
 };
 
-use anyhow::{Context, Result};
-use cuckoo_primitives::sketch::Keys;
+use anyhow::{ensure, Context, Result};
+use cuckoo_primitives::{sketch::Keys, tolerance::Distance};
 use sp_core::H256;
 
-use super::protocol::{self, Answer, JobId, ModelFiles, Opened, Request};
+use super::protocol::{self, Answer, Batch, JobId, ModelFiles, Opened, Request};
 use crate::{
-	calibration::made_input,
-	job::{compute, JobError},
+	calibration::{made, made_input},
+	job::{compute, compute_together, Computed, Item, JobError},
 	model::Model,
 	pipeline::{Pipeline, Unwatched, Watch},
 	runtime::{Options, Provider, Runtime},
@@ -139,17 +139,16 @@ struct Run {
 	input: Vec<u8>,
 }
 
-/// Tells the parent at every occasion that a job goes on, and ends it once nobody waits for it.
+/// Tells the parent at every occasion that jobs go on, and ends them once nobody waits for any of them.
 struct Caller<'a> {
 	parent: &'a Parent,
-	id: JobId,
-	cancelled: &'a AtomicBool,
+	jobs: &'a [(JobId, Arc<AtomicBool>)],
 }
 
 impl Watch for Caller<'_> {
 	fn cancelled(&self) -> bool {
-		self.parent.tell(&Answer::Alive(self.id));
-		self.cancelled.load(Relaxed)
+		self.jobs.iter().for_each(|(id, _)| self.parent.tell(&Answer::Alive(*id)));
+		self.jobs.iter().all(|(_, cancelled)| cancelled.load(Relaxed))
 	}
 }
 
@@ -233,22 +232,30 @@ fn size(dir: &Path) -> u64 {
 	entries.flatten().map(of).sum()
 }
 
-/// A model's thread: opens it, and runs its jobs one after the other.
+/// A model as it is open.
+struct Opening {
+	pipeline: Pipeline,
+	/// How many inputs it runs together.
+	most: usize,
+}
+
+/// A model's thread: opens it, and runs its jobs, those together that are there.
 fn follow(shared: &Shared, model: &ModelFiles, queue: &mpsc::Receiver<Job>) {
-	let mut pipeline: Option<Pipeline> = None;
-	while let Ok(job) = queue.recv() {
+	let mut open: Option<Opening> = None;
+	// Taken from the queue, and of another sort than those before it.
+	let mut held: Option<Job> = None;
+	while let Some(job) = held.take().or_else(|| queue.recv().ok()) {
 		let turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
 		// To open a model may take minutes; a run gives signs of life.
-		let open_already = pipeline.is_some();
-		let begun = if open_already { Answer::Alive(job.id) } else { Answer::Begun(job.id) };
+		let begun = if open.is_some() { Answer::Alive(job.id) } else { Answer::Begun(job.id) };
 		shared.parent.tell(&begun);
 		let start = Instant::now();
-		let opened = match pipeline.take() {
-			Some(open) => Ok(open),
-			None => open(shared, model),
+		let opened = match open.take() {
+			Some(opened) => Ok(opened),
+			None => begin(shared, model),
 		};
 		let opened = match opened {
-			Ok(opened) => pipeline.insert(opened),
+			Ok(opened) => open.insert(opened),
 			Err(error) => {
 				refuse(shared, &job, format!("{error:#}"));
 				continue;
@@ -257,13 +264,60 @@ fn follow(shared: &Shared, model: &ModelFiles, queue: &mpsc::Receiver<Job>) {
 		match job.run {
 			None => {
 				let millis = start.elapsed().as_millis() as u64;
-				let trial = trial(shared, opened, job.id).map_err(|error| format!("{error:#}"));
+				let trial = trial(shared, &opened.pipeline, job.id);
+				let trial = trial.map_err(|error| format!("{error:#}"));
 				shared.parent.tell(&Answer::Opened(job.id, Ok(Opened { millis, trial })));
 			},
-			Some(run) => run_one(shared, opened, job.id, run),
+			Some(run) => {
+				let mut runs = vec![(job.id, run)];
+				while runs.len() < opened.most && held.is_none() {
+					match queue.try_recv() {
+						Ok(Job { id, run: Some(run) }) => runs.push((id, run)),
+						Ok(other) => held = Some(other),
+						Err(_) => break,
+					}
+				}
+				run_all(shared, opened, runs);
+			},
 		}
 		drop(turn);
 	}
+}
+
+fn begin(shared: &Shared, model: &ModelFiles) -> Result<Opening> {
+	let pipeline = open(shared, model)?;
+	let most = match model.batch {
+		Some(batch) => match together(&pipeline, batch) {
+			Ok(()) => batch.most as usize,
+			Err(error) => {
+				let why = format!("{error:#}");
+				tracing::warn!(dir = model.dir, why, "this model runs one input at a time");
+				1
+			},
+		},
+		None => 1,
+	};
+	Ok(Opening { pipeline, most })
+}
+
+/// Whether inputs of our own making give together what each gives by itself: a first dimension that is open need not be that of the samples.
+fn together(pipeline: &Pipeline, batch: Batch) -> Result<()> {
+	let inputs = [0, 1].map(|number| made(pipeline, number, 1));
+	let inputs = inputs.into_iter().collect::<Result<Vec<_>>>()?;
+	let keys = Keys::default();
+	let items: Vec<Item> =
+		inputs.iter().map(|input| Item { keys: &keys, item: 0, input }).collect();
+	let all = compute_together(pipeline, &items, &mut Unwatched)
+		.context("its files leave no dimension open for more")??;
+	for (input, together) in inputs.iter().zip(all) {
+		let alone = compute(pipeline, &keys, 0, input, &mut Unwatched)?;
+		let sketch = |computed: &Computed| computed.leaves.first().map(|leaf| leaf.sketch);
+		let (a, b) = (sketch(&alone), sketch(&together?));
+		let distance = a.zip(b).and_then(|(a, b)| Distance::of(&a, &b));
+		let near = distance.is_some_and(|distance| distance.within(batch.agree));
+		ensure!(near, "what it makes of two inputs together is not what it makes of each");
+	}
+	Ok(())
 }
 
 fn open(shared: &Shared, model: &ModelFiles) -> Result<Pipeline> {
@@ -291,16 +345,55 @@ fn refuse(shared: &Shared, job: &Job, reason: String) {
 	shared.parent.tell(&answer);
 }
 
-fn run_one(shared: &Shared, pipeline: &Pipeline, id: JobId, run: Run) {
-	let cancelled = shared.jobs().get(&id).cloned().unwrap_or_default();
-	let result = if cancelled.load(Relaxed) {
-		Err(JobError::Cancelled)
-	} else {
-		// From here on it runs.
-		shared.parent.tell(&Answer::Alive(id));
-		let watch = &mut Caller { parent: &shared.parent, id, cancelled: &cancelled };
-		compute(pipeline, &run.keys, run.item, &run.input, watch)
-	};
+/// Runs jobs together if that goes, one after the other if not.
+fn run_all(shared: &Shared, opened: &mut Opening, mut runs: Vec<(JobId, Run)>) {
+	let flag = |id: &JobId| (*id, shared.jobs().get(id).cloned().unwrap_or_default());
+	runs.retain(|(id, _)| {
+		let wanted = !flag(id).1.load(Relaxed);
+		if !wanted {
+			answer(shared, *id, Err(JobError::Cancelled));
+		}
+		wanted
+	});
+	let jobs: Vec<(JobId, Arc<AtomicBool>)> = runs.iter().map(|(id, _)| flag(id)).collect();
+	let watch = |jobs| Caller { parent: &shared.parent, jobs };
+	if runs.len() > 1 {
+		// From here on they run.
+		jobs.iter().for_each(|(id, _)| shared.parent.tell(&Answer::Alive(*id)));
+		let item = |(_, run): &'_ (JobId, Run)| (run.keys, run.item);
+		let keyed: Vec<(Keys, u32)> = runs.iter().map(item).collect();
+		let inputs = runs.iter().zip(&keyed);
+		let items: Vec<Item> = inputs
+			.map(|((_, run), (keys, item))| Item { keys, item: *item, input: &run.input })
+			.collect();
+		match compute_together(&opened.pipeline, &items, &mut watch(&jobs)) {
+			Some(Ok(results)) => {
+				for ((id, _), result) in jobs.iter().zip(results) {
+					answer(shared, *id, result);
+				}
+				return leave_if_too_large(shared);
+			},
+			Some(Err(JobError::Cancelled)) => {
+				jobs.iter().for_each(|(id, _)| answer(shared, *id, Err(JobError::Cancelled)));
+				return;
+			},
+			Some(Err(error)) => {
+				tracing::warn!(%error, inputs = items.len(), "a batch failed; from now on this model runs one input at a time");
+				opened.most = 1;
+			},
+			None => {},
+		}
+	}
+	for ((id, run), job) in runs.iter().zip(&jobs) {
+		shared.parent.tell(&Answer::Alive(*id));
+		let watch = &mut watch(std::slice::from_ref(job));
+		answer(shared, *id, compute(&opened.pipeline, &run.keys, run.item, &run.input, watch));
+	}
+	leave_if_too_large(shared);
+}
+
+/// Tells the parent what came of a job.
+fn answer(shared: &Shared, id: JobId, result: Result<Computed, JobError>) {
 	shared.jobs().remove(&id);
 	let failed = matches!(result, Err(JobError::Runtime(_)));
 	shared.parent.tell(&Answer::Done(id, result.map(Into::into)));
@@ -310,6 +403,9 @@ fn run_one(shared: &Shared, pipeline: &Pipeline, id: JobId, run: Run) {
 		);
 		shared.parent.leave(CUDA_FAILED);
 	}
+}
+
+fn leave_if_too_large(shared: &Shared) {
 	if shared.process_limit.is_some_and(|limit| resident().is_some_and(|bytes| bytes > limit)) {
 		tracing::warn!("this process has grown beyond its limit and ends, to be begun anew");
 		shared.parent.leave(TOO_LARGE);
@@ -327,6 +423,43 @@ fn resident() -> Option<u64> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::{
+		model::tests::folder,
+		pipeline::{graphs::Graph, tensor::tests::doubling_model},
+		runtime,
+		tensors::{Data, Dtype, Tensor},
+	};
+
+	/// A tensor model of vectors of 3, any number of them, that does this with them.
+	fn rows(node: impl FnOnce(Graph) -> Graph) -> (tempfile::TempDir, Model) {
+		let shape = [None, Some(3)];
+		let graph = node(Graph::default().input("x", Dtype::F32, &shape));
+		let file = graph.output("y", Dtype::F32, &shape).file();
+		let dir = folder(&[("model.onnx", &file)]);
+		let model = Model::verify(dir.path()).unwrap();
+		(dir, model)
+	}
+
+	#[test]
+	fn inputs_are_run_together_only_where_that_changes_nothing() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let batch = Batch { most: 4, agree: 200 };
+		let refused = |model: &Model| {
+			let pipeline = Pipeline::open(runtime, model, model.kind()).unwrap();
+			together(&pipeline, batch).err().map(|error| format!("{error:#}"))
+		};
+		let (_dir, each) = rows(|graph| graph.node("Add", &["x", "x"], "y", &[]));
+		assert_eq!(refused(&each), None);
+		// Sums over the rows: a second input has the first in it.
+		let axis = Tensor { shape: vec![], data: Data::I64(vec![0]) };
+		let (_dir, all) =
+			rows(|graph| graph.constant("axis", &axis).node("CumSum", &["x", "axis"], "y", &[]));
+		let why = refused(&all).unwrap();
+		assert!(why.contains("not what it makes of each"), "{why}");
+		let dir = folder(&[("model.onnx", &doubling_model())]);
+		let why = refused(&Model::verify(dir.path()).unwrap()).unwrap();
+		assert!(why.contains("no dimension open"), "{why}");
+	}
 
 	#[test]
 	fn this_process_takes_some_memory() {

@@ -7,8 +7,8 @@ use cuckoo_primitives::{sketch::Keys, ModelId, ModelKind};
 use sp_core::H256;
 
 use super::{
-	protocol::ModelFiles,
-	supervisor::{Ready, Worker, WorkerOptions},
+	protocol::{Batch, ModelFiles},
+	supervisor::{Ready, Urgency, Worker, WorkerOptions},
 };
 use crate::{
 	job::{Computed, JobError},
@@ -31,16 +31,24 @@ pub struct Served {
 	pub manifest: H256,
 	/// What the chain says an inference takes, in milliseconds.
 	pub reference_ms: u32,
+	/// Whether its inputs may be run together.
+	pub batch: Option<Batch>,
 }
 
 impl Served {
 	fn files(&self) -> ModelFiles {
 		let dir = self.dir.to_string_lossy().into_owned();
-		ModelFiles { dir, kind: self.kind, manifest: self.manifest }
+		ModelFiles { dir, kind: self.kind, manifest: self.manifest, batch: self.batch }
 	}
 
 	fn patience(&self) -> Duration {
-		(Duration::from_millis(self.reference_ms.into()) * 10).max(LEAST_PATIENCE)
+		(Duration::from_millis(self.reference_ms.into()) * 10 * self.at_a_time())
+			.max(LEAST_PATIENCE)
+	}
+
+	/// How many inputs one device runs together at most.
+	pub fn at_a_time(&self) -> u32 {
+		self.batch.map_or(1, |batch| batch.most.max(1))
 	}
 }
 
@@ -103,18 +111,19 @@ impl Workers {
 		true
 	}
 
-	/// Runs one item on the device that has least to do. Dropping the future gives the job up.
+	/// Runs one item on the device that has least to do; what is more urgent comes first there. Dropping the future gives the job up.
 	pub async fn run(
 		&self,
 		model: &Served,
 		keys: Keys,
 		item: u32,
 		input: Vec<u8>,
+		urgency: Urgency,
 	) -> Result<Computed, JobError> {
 		let free = self.workers.iter().min_by_key(|worker| worker.queued());
 		let worker = free.ok_or_else(|| JobError::Runtime("there is no worker".into()))?;
 		let begun = self.stats.begun(worker.device, model.model);
-		let result = worker.run(model.files(), keys, item, input, model.patience()).await;
+		let result = worker.run(model.files(), keys, item, input, model.patience(), urgency).await;
 		match &result {
 			Ok(computed) => begun.done(computed.seconds),
 			Err(_) => begun.failed(),

@@ -24,6 +24,17 @@ pub struct ModelFiles {
 	pub kind: ModelKind,
 	/// Its manifest: the folder is verified again when it is opened.
 	pub manifest: H256,
+	/// Whether its inputs may be run together.
+	pub batch: Option<Batch>,
+}
+
+/// How inputs may be run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Batch {
+	/// At most so many.
+	pub most: u32,
+	/// If results differ from those of each input by itself by no more than this, in millionths.
+	pub agree: u32,
 }
 
 /// What a worker is told.
@@ -161,7 +172,12 @@ mod tests {
 	use super::*;
 
 	fn model() -> ModelFiles {
-		ModelFiles { dir: "/models/é".into(), kind: ModelKind::Tensor, manifest: H256::zero() }
+		ModelFiles {
+			dir: "/models/é".into(),
+			kind: ModelKind::Tensor,
+			manifest: H256::zero(),
+			batch: None,
+		}
 	}
 
 	#[test]

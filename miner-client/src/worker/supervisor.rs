@@ -1,6 +1,7 @@
 //! Keeps one worker alive: begins it, hands it jobs, and begins it anew when it ends, hangs or says what makes no sense.
 //!
 //! The job that a worker was at when it ended has failed, and whoever gave it may try again. Those that waited behind it are handed to the next worker: they cost nothing.
+//! The worker has what it runs and what it runs next, no more: what waits here is handed on by its urgency, and a task that is due sooner overtakes the others.
 
 use std::{
 	collections::BTreeMap,
@@ -17,7 +18,7 @@ use std::{
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::ValueEnum;
 use cuckoo_client::cli::LogFormat;
-use cuckoo_primitives::sketch::Keys;
+use cuckoo_primitives::{sketch::Keys, BlockNumber, TaskId};
 use tokio::{
 	process::{Child, ChildStdin, ChildStdout, Command},
 	sync::{mpsc, oneshot},
@@ -60,6 +61,8 @@ pub struct WorkerOptions {
 	pub memory_limit: Option<u64>,
 	/// The memory that one may take on the host, in bytes.
 	pub process_limit: Option<u64>,
+	/// How many inputs one may run together.
+	pub batch: u32,
 }
 
 impl WorkerOptions {
@@ -119,12 +122,16 @@ pub struct Worker {
 	process: Arc<AtomicU32>,
 }
 
+/// When a job is due, and of which task it is: what is less is run first, so that a task's items stay together.
+pub type Urgency = (BlockNumber, TaskId);
+
 /// A job as it is given.
 struct Order {
 	model: ModelFiles,
 	work: Work,
 	/// Once it runs: without a sign of life for so long it hangs.
 	patience: Duration,
+	urgency: Urgency,
 }
 
 enum Work {
@@ -164,7 +171,9 @@ struct Pending {
 /// How far a job has come, and when that was last heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-	/// It waits for its turn.
+	/// It waits here.
+	Held,
+	/// It waits for its turn at the worker.
 	Waiting,
 	/// Its model is being opened, if it is not open.
 	Opening(Instant),
@@ -176,7 +185,7 @@ impl Pending {
 	/// Whether there was no sign of life for too long.
 	fn hangs(&self, now: Instant) -> bool {
 		match self.stage {
-			Stage::Waiting => false,
+			Stage::Held | Stage::Waiting => false,
 			Stage::Opening(since) => now.duration_since(since) > OPEN,
 			Stage::Running(since) => now.duration_since(since) > self.order.patience,
 		}
@@ -236,7 +245,8 @@ impl Worker {
 	/// Opens a model, if it is not open, and tries it with an input of our own making.
 	pub async fn open(&self, model: ModelFiles) -> Result<Opened> {
 		let (reply, answer) = oneshot::channel();
-		self.give(Order { model, work: Work::Open(reply), patience: OPEN }, answer)
+		let work = Work::Open(reply);
+		self.give(Order { model, work, patience: OPEN, urgency: (0, 0) }, answer)
 			.await
 			.context("the worker's supervisor has ended")?
 			.map_err(|reason| anyhow!(reason))
@@ -250,11 +260,12 @@ impl Worker {
 		item: u32,
 		input: Vec<u8>,
 		patience: Duration,
+		urgency: Urgency,
 	) -> Result<Computed, JobError> {
 		let (reply, answer) = oneshot::channel();
 		let work = Work::Run { keys, item, input, reply };
 		let gone = |_| JobError::Runtime("the worker's supervisor has ended".into());
-		self.give(Order { model, work, patience }, answer).await.map_err(gone)?
+		self.give(Order { model, work, patience, urgency }, answer).await.map_err(gone)?
 	}
 
 	async fn give<T>(
@@ -425,9 +436,6 @@ impl Supervisor {
 					return;
 				}
 			};
-			for (id, pending) in &self.pending {
-				let _ = process.requests.send(request(*id, &pending.order));
-			}
 		}
 	}
 
@@ -444,9 +452,10 @@ impl Supervisor {
 		let mut look = interval(LOOK);
 		look.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		loop {
+			self.hand_on(process);
 			tokio::select! {
 				order = self.received.recv() => match order {
-					Some(order) => self.take(order, process),
+					Some(order) => self.take(order),
 					None => return End::Unwanted,
 				},
 				answer = process.answers.recv() => match answer {
@@ -463,11 +472,27 @@ impl Supervisor {
 		}
 	}
 
-	fn take(&mut self, order: Order, process: &Process) {
+	fn take(&mut self, order: Order) {
 		self.last += 1;
-		// If the process is over, it is sent again to the next.
-		let _ = process.requests.send(request(self.last, &order));
-		self.pending.insert(self.last, Pending { order, stage: Stage::Waiting, cancelled: false });
+		self.pending.insert(self.last, Pending { order, stage: Stage::Held, cancelled: false });
+	}
+
+	/// Gives the worker what it runs next: what is due first, and of that what came first.
+	fn hand_on(&mut self, process: &Process) {
+		let ahead = (self.options.batch.max(1) as usize).saturating_mul(2);
+		let held = |pending: &Pending| pending.stage == Stage::Held;
+		let mut there = self.pending.values().filter(|pending| !held(pending)).count();
+		while there < ahead {
+			let waiting = self.pending.iter_mut().filter(|(_, pending)| held(pending));
+			let Some((id, next)) = waiting.min_by_key(|(id, next)| (next.order.urgency, **id))
+			else {
+				return;
+			};
+			next.stage = Stage::Waiting;
+			// If the process is over, it is sent again to the next.
+			let _ = process.requests.send(request(*id, &next.order));
+			there += 1;
+		}
 	}
 
 	fn hear(&mut self, answer: Answer) {
@@ -503,6 +528,8 @@ impl Supervisor {
 
 	/// Cancels what nobody wants any more, and finds a job that hangs.
 	fn look(&mut self, process: &Process) -> Option<JobId> {
+		self.pending
+			.retain(|_, pending| pending.stage != Stage::Held || pending.order.work.is_wanted());
 		for (id, pending) in &mut self.pending {
 			if !pending.cancelled && !pending.order.work.is_wanted() {
 				pending.cancelled = true;
@@ -516,10 +543,10 @@ impl Supervisor {
 	/// The process is over: whatever it was at has failed, and the rest waits for the next.
 	fn fail_running(&mut self, why: &str) {
 		for (id, mut pending) in core::mem::take(&mut self.pending) {
-			if pending.stage != Stage::Waiting {
+			if !matches!(pending.stage, Stage::Held | Stage::Waiting) {
 				pending.order.work.fail(format!("the worker process ended: {why}"));
 			} else if pending.order.work.is_wanted() {
-				pending.cancelled = false;
+				(pending.cancelled, pending.stage) = (false, Stage::Held);
 				self.pending.insert(id, pending);
 			}
 		}
