@@ -14,7 +14,7 @@ use sp_core::H256;
 
 use crate::{
 	account::models_on_chain,
-	calibration::{made, percentile},
+	calibration::{made, made_alike, percentile},
 	cli::Settings,
 	gpu::Gpus,
 	job::{compute, compute_together, Item},
@@ -123,7 +123,7 @@ impl Verdict {
 			Self::FastEnough => "fast enough",
 			Self::Slow => "slower than the slowest machine that should earn; deadlines leave five times that, so one task at a time may do",
 			Self::TooSlow => "too slow: it would miss its deadlines and be slashed for it",
-			Self::Unknown => "nothing to compare with: the model is not calibrated, or pictures were made with another number of steps than 20",
+			Self::Unknown => "nothing to compare with: the model is not calibrated, inputs were run together, or pictures were made with another number of steps than 20",
 		}
 	}
 }
@@ -140,7 +140,9 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<()> {
 	if !offline {
 		match models_on_chain(&config).await {
 			Ok(views) => match on_chain_of(&model, &views) {
-				Ok(view) => report.chain = Some(beside(view, report.p50_ms, report.steps)),
+				Ok(view) => {
+					report.chain = Some(beside(view, report.p50_ms, report.steps, report.batch))
+				},
 				Err(error) => tracing::warn!("{error:#}"),
 			},
 			Err(error) => {
@@ -169,7 +171,11 @@ fn measure(
 ) -> Result<Report> {
 	let memory = Memory::watch(runtime.provider());
 	let pipeline = Pipeline::open(runtime, model, model.kind())?;
-	let inputs = (0..INPUTS).map(|number| made(&pipeline, number, steps));
+	let inputs = (0..INPUTS).map(|number| match model.kind() {
+		// Together only those of as many tokens are run.
+		ModelKind::TextEmbedding => made_alike(&pipeline, number),
+		ModelKind::TextToImage | ModelKind::Tensor => made(&pipeline, number, steps),
+	});
 	let inputs = inputs.collect::<Result<Vec<_>>>().context("cannot make inputs for the model")?;
 	let keys = Keys::default();
 	let item = |number: u32| {
@@ -218,8 +224,9 @@ fn measure(
 }
 
 /// What the chain says of a model, beside what was measured.
-fn beside(view: &ModelView, p50_ms: f64, steps: Option<u32>) -> OnChain {
-	let comparable = view.reference_ms > 0 && steps.is_none_or(|steps| steps == REFERENCE_STEPS);
+fn beside(view: &ModelView, p50_ms: f64, steps: Option<u32>, batch: u32) -> OnChain {
+	let comparable =
+		batch == 1 && view.reference_ms > 0 && steps.is_none_or(|steps| steps == REFERENCE_STEPS);
 	let part = comparable.then(|| p50_ms / f64::from(view.reference_ms));
 	OnChain {
 		model: view.model,
@@ -303,13 +310,14 @@ mod tests {
 
 	#[test]
 	fn a_time_is_judged_by_the_reference_time() {
-		let verdict = |p50, reference, steps| beside(&view(reference), p50, steps).verdict;
+		let verdict = |p50, reference, steps| beside(&view(reference), p50, steps, 1).verdict;
 		assert_eq!(verdict(100.0, 100, None), Verdict::FastEnough);
 		assert_eq!(verdict(101.0, 100, Some(20)), Verdict::Slow);
 		assert_eq!(verdict(500.1, 100, None), Verdict::TooSlow);
 		assert_eq!(verdict(1.0, 0, None), Verdict::Unknown);
 		assert_eq!(verdict(1.0, 100, Some(4)), Verdict::Unknown);
-		assert_eq!(beside(&view(200), 50.0, None).part, Some(0.25));
+		assert_eq!(beside(&view(200), 50.0, None, 1).part, Some(0.25));
+		assert_eq!(beside(&view(200), 50.0, None, 2).verdict, Verdict::Unknown);
 	}
 
 	#[test]
@@ -321,7 +329,7 @@ mod tests {
 		assert!(report.inferences > 1 && report.seconds >= 0.05, "{report:?}");
 		assert!(report.p50_ms > 0.0 && report.p50_ms <= report.p95_ms, "{report:?}");
 		assert_eq!((report.manifest, report.steps), (model.manifest(), None));
-		report.chain = Some(beside(&view(1_000_000), report.p50_ms, report.steps));
+		report.chain = Some(beside(&view(1_000_000), report.p50_ms, report.steps, 1));
 		let text = report.lines().join("\n");
 		assert!(text.contains("a second") && text.contains("fast enough"), "{text}");
 		assert!(measure(runtime, &model, Duration::ZERO, 20, 1).unwrap().inferences == 1);

@@ -246,6 +246,8 @@ pub(crate) fn parse_kind(text: &str) -> Result<ModelKind, String> {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+	// NVML counts devices by their bus, CUDA by their speed unless it is told otherwise. Workers inherit it.
+	std::env::set_var("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
 	let Cli { log_format, command } = Cli::parse();
 	init_logging(log_format);
 	match execute(command, log_format) {

@@ -47,8 +47,8 @@ pub struct Config {
 	/// The folders of the models to serve.
 	#[serde(deserialize_with = "list")]
 	pub model_dir: Vec<PathBuf>,
-	/// Where `miner-client models` keeps what it fetches.
-	pub model_store: PathBuf,
+	/// Where `miner-client models` keeps what it fetches; without it, the folder `models` in `data_dir`.
+	pub model_store: Option<PathBuf>,
 	/// How many tasks to compute at a time.
 	pub slots: u32,
 	/// Where to answer `/healthz`, `/metrics` and `/status`.
@@ -80,7 +80,7 @@ impl Default for Config {
 			password_file: None,
 			data_dir: default_data_dir(),
 			model_dir: Vec::new(),
-			model_store: default_data_dir().join("models"),
+			model_store: None,
 			slots: 1,
 			listen: (Ipv4Addr::LOCALHOST, 9617).into(),
 			onnxruntime: None,
@@ -144,8 +144,8 @@ impl Config {
 		let environment = |figment: Figment| {
 			figment
 				.merge(Env::prefixed("CUCKOO_").only(&SHARED))
-				// The one name that says where the others are.
-				.merge(Env::prefixed("MINER_").ignore(&["config"]))
+				// Where the others are, and how the log looks, which is asked before them.
+				.merge(Env::prefixed("MINER_").ignore(&["config", "log_format"]))
 		};
 		Self::layered(file, environment, flags)
 	}
@@ -197,8 +197,12 @@ impl Config {
 			runtime: self.runtime(),
 			memory_limit: self.memory_limit_mb.map(bytes),
 			process_limit: self.worker_limit_mb.map(bytes),
-			batch: self.batch,
 		}
+	}
+
+	/// Where `miner-client models` keeps what it fetches.
+	pub fn store(&self) -> PathBuf {
+		self.model_store.clone().unwrap_or_else(|| self.data_dir.join("models"))
 	}
 
 	/// Opens the operator's key.

@@ -139,7 +139,7 @@ pub(crate) fn devices(args: &DevicesArgs) -> Result<()> {
 	}
 	println!("driver {}, CUDA {}", facts.driver, facts.cuda);
 	println!("{}", table(&facts.gpus).trim_fmt());
-	for note in notes(facts.gpus.len(), |name| env::var(name).ok()) {
+	for note in notes(|name| env::var(name).ok()) {
 		println!("{note}");
 	}
 	Ok(())
@@ -170,18 +170,12 @@ fn shown(value: Option<impl fmt::Display>) -> String {
 }
 
 /// Why CUDA's numbers, which `--device` takes, may be others than those of the table.
-fn notes(gpus: usize, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+fn notes(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
 	let mut notes = Vec::new();
 	if let Some(visible) = variable("CUDA_VISIBLE_DEVICES") {
 		notes.push(format!(
 			"CUDA_VISIBLE_DEVICES is {visible:?}: --device counts these alone, from 0."
 		));
-	}
-	let order = variable("CUDA_DEVICE_ORDER");
-	if gpus > 1 && order.as_deref() != Some("PCI_BUS_ID") {
-		notes.push(
-			"--device counts as CUDA does, the fastest GPU first; with CUDA_DEVICE_ORDER=PCI_BUS_ID it counts as this table does.".into(),
-		);
 	}
 	notes
 }
@@ -238,11 +232,8 @@ mod tests {
 
 	#[test]
 	fn numbers_that_may_differ_are_told() {
-		assert!(notes(1, |_| None).is_empty());
-		assert_eq!(notes(2, |_| None).len(), 1);
-		let ordered = |name: &str| (name == "CUDA_DEVICE_ORDER").then(|| "PCI_BUS_ID".to_owned());
-		assert!(notes(2, ordered).is_empty());
+		assert!(notes(|_| None).is_empty());
 		let few = |name: &str| (name == "CUDA_VISIBLE_DEVICES").then(|| "3".to_owned());
-		assert!(notes(1, few)[0].contains("\"3\""));
+		assert!(notes(few)[0].contains("\"3\""));
 	}
 }

@@ -20,9 +20,12 @@ pub enum JobError {
 	/// The model is at fault: what it gives is no result.
 	#[error("the model gave no usable output: {0}")]
 	Output(String),
-	/// This machine is at fault; another attempt may go through.
+	/// ONNX Runtime failed; another attempt may go through, or the input is at fault.
 	#[error("ONNX Runtime failed: {0}")]
 	Runtime(String),
+	/// This machine is at fault, whatever the input is: its memory is full, or the process that ran it has ended.
+	#[error("this machine failed: {0}")]
+	Machine(String),
 	/// Nobody waits for the result any more.
 	#[error("given up: nobody waits for the result")]
 	Cancelled,

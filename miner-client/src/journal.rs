@@ -5,8 +5,9 @@
 //! the chain says of the seat, so that a process killed at any moment goes on where it was: see [`next`].
 
 use std::{
-	fs::{self, File},
+	fs::{self, DirBuilder, File},
 	io::{Read, Write},
+	os::unix::fs::DirBuilderExt,
 	path::{Path, PathBuf},
 };
 
@@ -248,7 +249,11 @@ pub struct Journal {
 impl Journal {
 	/// Opens the journal in a folder, which is made if it is not there.
 	pub fn open(folder: &Path) -> Result<Self, JournalError> {
-		fs::create_dir_all(folder)
+		// Its owner's alone: who knows a salt can copy a result before it is shown.
+		DirBuilder::new()
+			.recursive(true)
+			.mode(0o700)
+			.create(folder)
 			.map_err(|error| JournalError::Folder { path: folder.to_path_buf(), error })?;
 		let lock = lock(&folder.join("lock"))?;
 		let database = Database::create(folder.join("journal.redb")).map_err(database)?;
@@ -338,6 +343,15 @@ impl Journal {
 			let items = || (task, round, 0)..=(task, round, u32::MAX);
 			tables.outputs.retain_in(items(), |_, _| false).map_err(database)?;
 			tables.leaves.retain_in(items(), |_, _| false).map_err(database)?;
+			Ok(())
+		})
+	}
+
+	/// Removes what was computed of seats that are gone, and came to no promise.
+	pub fn clear(&self, kept: impl Fn(Key) -> bool) -> Result<(), JournalError> {
+		self.change(Durability::Immediate, |tables| {
+			tables.outputs.retain(|(task, round, _), _| kept((task, round))).map_err(database)?;
+			tables.leaves.retain(|(task, round, _), _| kept((task, round))).map_err(database)?;
 			Ok(())
 		})
 	}

@@ -6,7 +6,7 @@
 //! * [`pipeline`] is what a model's kind means, [`job`] runs one item and makes its hash and sketch, and [`worker`] keeps that in a process for each device.
 //!
 //! From a draw to a paid task:
-//! * [`seats`] follows what the chain asks for, [`miner`] is the loop that decides and sends, [`work`] what is done for one seat;
+//! * [`seats`] follows what the chain asks for, [`miner`] is the loop that decides and sends, [`work`] what is done for one seat, [`waiting`] whether its coordinator keeps it from going on;
 //! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
 //! * [`http`] talks to coordinators, [`operator`] keeps the miner online.
 //!
@@ -46,5 +46,6 @@ pub mod stop;
 mod store;
 pub mod table;
 pub mod tensors;
+pub mod waiting;
 pub mod work;
 pub mod worker;

@@ -6,10 +6,7 @@
 use std::{
 	collections::BTreeMap,
 	future::Future,
-	sync::{
-		atomic::{AtomicBool, Ordering::Relaxed},
-		Arc,
-	},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -19,7 +16,7 @@ use cuckoo_client::{
 	earnings, events, Included, Node,
 };
 use cuckoo_primitives::{
-	views::{Duty, Seat, TaskPhase, TaskView},
+	views::{Duty, Seat, SeatKind, TaskPhase, TaskView},
 	Balance, BlockNumber, TaskId,
 };
 use cuckoo_rpc::{CuckooApiClient, SeatsUpdate};
@@ -31,11 +28,12 @@ use tokio::{
 };
 
 use crate::{
-	journal::{is_over, may_commit, next, Key, Next, Record, Step},
+	journal::{is_over, may_commit, next, JournalError, Key, Next, Record, Step},
 	metrics::{self, Outcome},
 	notify::Watchdog,
 	server::{SeatStatus, Status},
 	stop::{Stop, Stopper},
+	waiting::Waiting,
 	work::{self, Tools, WorkError},
 };
 
@@ -49,6 +47,9 @@ const PAUSE: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(20);
 /// How long the last uploads may take once every seat is finished and the program is to end.
 const LAST_UPLOADS: Duration = Duration::from_secs(20);
+/// So many blocks, and for so long, another view of the chain may be behind.
+const LITTLE: BlockNumber = 3;
+const LATE: Duration = Duration::from_secs(12);
 
 /// What is sent to the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +85,8 @@ enum Event {
 		/// What it was paid, in planck.
 		earned: Balance,
 	},
-	/// The look for records that are over has ended.
-	Swept,
+	/// The look for records that are over, as of this finalised block, has ended.
+	Swept(BlockNumber),
 }
 
 /// One seat, or what is left of it.
@@ -97,7 +98,7 @@ struct Work {
 	record: Option<Record>,
 	computing: Option<Running>,
 	/// Whether its coordinator keeps the inputs from it.
-	stuck: Arc<AtomicBool>,
+	waiting: Arc<Waiting>,
 	delivering: Option<Running>,
 	/// A commit or reveal is on its way.
 	sending: bool,
@@ -141,6 +142,12 @@ pub struct Miner {
 	sender: mpsc::UnboundedSender<Event>,
 	events: mpsc::UnboundedReceiver<Event>,
 	sweeping: bool,
+	/// The last finalised block of which records were looked at.
+	swept: BlockNumber,
+	/// When the seats were last seen in a block that was not older.
+	seen: Instant,
+	/// Whether what an earlier process left behind was cleared away.
+	cleared: bool,
 	/// Ends the program after the first task, if that is all it is for.
 	once: Option<Stopper>,
 	/// The staker whose pool earns.
@@ -163,19 +170,21 @@ impl Miner {
 			tracing::info!(task = record.task, round = record.round, step = ?record.step, "taken up from the journal");
 			work.insert(record.key(), Work { record: Some(record), ..Default::default() });
 		}
-		let (block, sweeping, watchdog) = (0, false, Watchdog::new());
 		Ok(Self {
 			node,
 			tools,
 			status,
 			work,
-			block,
+			block: 0,
 			sender,
 			events,
-			sweeping,
+			sweeping: false,
+			swept: 0,
+			seen: Instant::now(),
+			cleared: false,
 			once,
 			owner,
-			watchdog,
+			watchdog: Watchdog::new(),
 		})
 	}
 
@@ -227,7 +236,12 @@ impl Miner {
 	/// Takes in what the chain shows.
 	fn see(&mut self, update: Option<SeatsUpdate>) -> Result<()> {
 		let Some(SeatsUpdate { block, seats, .. }) = update else { return Ok(()) };
-		self.block = block;
+		// A question that was answered late, or another node that is a little behind: a seat that it does not know yet is not gone. After a while it is the chain that went back.
+		let older = block < self.block && self.block - block <= LITTLE;
+		if older && self.seen.elapsed() < LATE {
+			return Ok(());
+		}
+		(self.block, self.seen) = (block, Instant::now());
 		self.status.set_work(true, |report| report.block = block);
 		let mut shown: BTreeMap<Key, Seat> =
 			seats.into_iter().map(|seat| ((seat.task, seat.round), seat)).collect();
@@ -261,6 +275,8 @@ impl Miner {
 				metrics::task_ended(model, Outcome::Missed);
 			}
 			self.work.remove(&key);
+			// What was computed of it.
+			self.tools.journal.forget(key)?;
 		}
 		for (key, seat) in shown {
 			if let Some(stopper) = &self.once {
@@ -277,6 +293,10 @@ impl Miner {
 				"drawn"
 			);
 			self.work.insert(key, Work { seat: Some(seat), seen: block, ..Default::default() });
+		}
+		if !self.cleared {
+			self.tools.journal.clear(|key| self.work.contains_key(&key))?;
+			self.cleared = true;
 		}
 		Ok(())
 	}
@@ -305,37 +325,33 @@ impl Miner {
 				work.delivering = None;
 				if let Some(record) = &mut work.record {
 					record.delivered = true;
-					self.tools.journal.update(std::slice::from_ref(&*record))?;
+					noted(self.tools.journal.update(std::slice::from_ref(&*record)));
 				}
 			},
-			Event::Sent { kind, keys, seconds, result } => {
-				self.sent(kind, &keys, seconds, result)?
-			},
+			Event::Sent { kind, keys, seconds, result } => self.sent(kind, &keys, seconds, result),
 			Event::Over { key, task, earned } => {
 				let Some(record) = self.work.remove(&key).and_then(|mut work| work.record.take())
 				else {
 					return Ok(());
 				};
-				let settled =
-					task.is_some_and(|t| t.phase == TaskPhase::Settled && t.round == record.round);
+				let settled = match record.kind {
+					SeatKind::Primary => task
+						.is_some_and(|t| t.phase == TaskPhase::Settled && t.round == record.round),
+					// Whoever computes again is done once it has shown what came of it, whatever becomes of the task.
+					SeatKind::Verifier | SeatKind::Juror => record.step == Step::Revealed,
+				};
 				self.status.stats().earned(earned);
 				tracing::info!(task = key.0, round = key.1, settled, earned, step = ?record.step, "over");
 				let outcome = if settled { Outcome::Settled } else { Outcome::Missed };
 				metrics::task_ended(record.model, outcome);
 				self.tools.journal.forget(key)?;
 			},
-			Event::Swept => self.sweeping = false,
+			Event::Swept(finalized) => (self.sweeping, self.swept) = (false, finalized),
 		}
 		Ok(())
 	}
 
-	fn sent(
-		&mut self,
-		kind: Kind,
-		keys: &[Key],
-		seconds: f64,
-		result: Result<Included, String>,
-	) -> Result<()> {
+	fn sent(&mut self, kind: Kind, keys: &[Key], seconds: f64, result: Result<Included, String>) {
 		metrics::transaction(kind.name(), result.is_ok());
 		let refused: BTreeMap<TaskId, String> = match &result {
 			Ok(included) => events::refusals(included).into_iter().collect(),
@@ -379,9 +395,7 @@ impl Miner {
 				},
 			}
 		}
-		// What the chain shows decides, so a step that is not on disk yet is no loss.
-		self.tools.journal.update(&changed)?;
-		Ok(())
+		noted(self.tools.journal.update(&changed));
 	}
 
 	/// Starts whatever is due.
@@ -402,16 +416,16 @@ impl Miner {
 				}
 			}
 			let Some(seat) = work.seat.clone() else { continue };
-			let waiting = work.not_before.is_some_and(|at| at > now) || block < work.sent_in;
-			if work.given_up || work.sending || waiting || block >= seat.deadline {
+			let paused = work.not_before.is_some_and(|at| at > now) || block < work.sent_in;
+			if work.given_up || work.sending || paused || block >= seat.deadline {
 				continue;
 			}
 			match (next(work.record.as_ref(), Some(&seat.duty)), &work.record) {
 				(Next::Compute, _) if work.computing.is_none() => {
 					let (tools, sender, key) = (self.tools.clone(), self.sender.clone(), *key);
-					let stuck = work.stuck.clone();
+					let waiting = work.waiting.clone();
 					let task = tokio::spawn(async move {
-						let result = work::compute(&tools, &seat, block, &stuck).await;
+						let result = work::compute(&tools, &seat, block, &waiting).await;
 						let _ = sender.send(Event::Computed(key, result));
 					});
 					work.computing = Some(Running(task.abort_handle()));
@@ -426,8 +440,7 @@ impl Miner {
 				},
 				// Whoever says so in time is not slashed, and the task goes to somebody who may have more luck.
 				(Next::Compute, _)
-					if work.stuck.load(Relaxed)
-						&& block >= say_unable(work.seen, seat.deadline) =>
+					if work.waiting.is_stuck() && block >= say_unable(work.seen, seat.deadline) =>
 				{
 					work.sending = true;
 					unable.push(*key);
@@ -496,11 +509,14 @@ impl Miner {
 		}
 		self.sweeping = true;
 		let (node, owner, sender) = (self.node.clone(), self.owner.clone(), self.sender.clone());
+		let swept = self.swept;
 		tokio::spawn(async move {
-			if let Err(error) = sweep(&node, &owner, records, &sender).await {
+			let finalized = sweep(&node, &owner, records, swept, &sender).await;
+			let finalized = finalized.unwrap_or_else(|error| {
 				tracing::debug!(error = format!("{error:#}"), "cannot look for what is over");
-			}
-			let _ = sender.send(Event::Swept);
+				swept
+			});
+			let _ = sender.send(Event::Swept(finalized));
 		});
 	}
 
@@ -540,6 +556,13 @@ impl Miner {
 	}
 }
 
+/// What was not written down is no loss: the chain shows how far each record is.
+fn noted(written: Result<(), JournalError>) {
+	if let Err(error) = written {
+		tracing::error!(%error, "the journal is behind");
+	}
+}
+
 /// From which block on to say that the inputs cannot be had: two thirds into the time for it. The chain hears it in the second half only.
 fn say_unable(seen: BlockNumber, deadline: BlockNumber) -> BlockNumber {
 	seen.saturating_add(deadline.saturating_sub(seen) / 3 * 2)
@@ -549,9 +572,13 @@ async fn sweep(
 	node: &Node,
 	owner: &AccountId32,
 	records: Vec<Record>,
+	swept: BlockNumber,
 	sender: &mpsc::UnboundedSender<Event>,
-) -> Result<()> {
+) -> Result<BlockNumber> {
 	let (finalized, hash) = timeout(ANSWER, node.finalized_block()).await??;
+	if finalized == swept {
+		return Ok(finalized);
+	}
 	let rpc = node.rpc().await?;
 	for record in records {
 		let task = timeout(ANSWER, rpc.task(record.task, Some(hash))).await??;
@@ -563,7 +590,7 @@ async fn sweep(
 			let _ = sender.send(Event::Over { key: record.key(), task, earned });
 		}
 	}
-	Ok(())
+	Ok(finalized)
 }
 
 /// What a pool was paid for a task that ended in this block, in planck. 0 if the node does not know any more: it is told, and nothing depends on it.

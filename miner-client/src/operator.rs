@@ -15,10 +15,10 @@ use cuckoo_rpc::CuckooApiClient;
 use sp_core::crypto::AccountId32;
 use tokio::{
 	sync::watch,
-	time::{interval, timeout, MissedTickBehavior},
+	time::{interval, sleep, timeout, MissedTickBehavior},
 };
 
-use crate::{journal::Journal, server::Status, stop::Stop};
+use crate::{journal::Journal, server::Status, stop::Stop, worker::Workers};
 
 /// For one question to the node.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -89,6 +89,7 @@ pub fn check<'a>(
 pub struct Presence {
 	node: Node,
 	signer: Signer,
+	workers: Workers,
 	models: Vec<ModelId>,
 	slots: u32,
 	pause: Duration,
@@ -102,7 +103,13 @@ pub struct Presence {
 
 impl Presence {
 	/// For an operator that serves these models, as many tasks at a time as there are slots.
-	pub fn new(node: Node, signer: Signer, models: Vec<ModelId>, slots: u32) -> Result<Self> {
+	pub fn new(
+		node: Node,
+		signer: Signer,
+		workers: Workers,
+		models: Vec<ModelId>,
+		slots: u32,
+	) -> Result<Self> {
 		ensure!(
 			models.len() <= MAX_MODELS,
 			"{} models are configured, the chain takes {MAX_MODELS} of one miner",
@@ -112,6 +119,7 @@ impl Presence {
 		Ok(Self {
 			node,
 			signer,
+			workers,
 			models,
 			slots,
 			pause,
@@ -138,13 +146,18 @@ impl Presence {
 			self.pause = (self.pause * 2).min(LONGEST_PAUSE);
 		}
 		self.online = online;
+		if online && !self.workers.is_alive() {
+			tracing::error!("no device can be used: no new work until one can");
+			self.leave().await?;
+			return Ok(());
+		}
 		if online && as_offered {
 			if self.since.is_some_and(|since| since.elapsed() > RECOVERED) {
 				self.pause = FIRST_PAUSE;
 			}
 			return Ok(());
 		}
-		if self.not_before.is_some_and(|at| at > Instant::now()) {
+		if self.not_before.is_some_and(|at| at > Instant::now()) || !self.workers.is_alive() {
 			return Ok(());
 		}
 		let call = calls::go_online(&self.models, self.slots);
@@ -156,8 +169,7 @@ impl Presence {
 		Ok(())
 	}
 
-	/// Keeps the operator online until the program is to stop, then takes it offline, and tells `left` the block from which on no seats come: 0 if that
-	/// cannot be had.
+	/// Keeps the operator online until the program is to stop, then takes it offline, and tells `left` the block from which on no seats come.
 	pub async fn attend(
 		mut self,
 		journal: Arc<Journal>,
@@ -178,14 +190,25 @@ impl Presence {
 				_ = stop.changed() => {},
 			}
 		}
-		let block = self.leave().await.unwrap_or_else(|error| {
-			tracing::warn!(
-				error = format!("{error:#}"),
-				"new seats may come until a deadline is missed"
-			);
-			0
-		});
-		left.send_replace(Some(block));
+		// As long as the chain may draw it, what it draws has to be done.
+		let mut pause = FIRST_PAUSE;
+		while *stop.borrow_and_update() != Stop::Now {
+			match self.leave().await {
+				Ok(block) => {
+					left.send_replace(Some(block));
+					break;
+				},
+				Err(error) => {
+					let error = format!("{error:#}");
+					tracing::warn!(error, "new work may still come; trying again");
+					tokio::select! {
+						_ = sleep(pause) => {},
+						_ = stop.changed() => {},
+					}
+					pause = (pause * 2).min(RECOVERED / 10);
+				},
+			}
+		}
 		status.set_online(self.online);
 	}
 

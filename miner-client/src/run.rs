@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{bail, ensure, Context, Result};
-use cuckoo_client::{calls, cli::LogFormat, Outbox, Signer};
+use cuckoo_client::{calls, cli::LogFormat, Node, Outbox, Signer};
 use cuckoo_primitives::{tolerance::Tolerance, views::ModelView, ModelId};
 use sp_core::crypto::AccountId32;
 use tokio::{sync::watch, time::timeout};
@@ -22,7 +22,7 @@ use crate::{
 	stats::Stats,
 	stop::{self, Stop},
 	table,
-	work::Tools,
+	work::{Limits, Tools},
 	worker::{protocol::Batch, Served, Workers},
 };
 
@@ -57,13 +57,6 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	if until != Until::Ready {
 		server::serve(config.listen, status.clone(), prometheus).await?;
 	}
-	let models = config.model_dir.iter().map(|dir| verify(dir)).collect::<Result<Vec<_>>>()?;
-	let workers = Workers::start(config.worker(log_format), &config.devices, stats).await?;
-	if let Some(ready) = workers.ready().next().cloned() {
-		status.set_known(|report| {
-			(report.library, report.provider) = (ready.library, ready.provider);
-		});
-	}
 
 	let node = config.connect().await?;
 	let genesis = node.genesis();
@@ -72,8 +65,6 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	status.set_known(|report| {
 		(report.genesis, report.node) = (format!("{genesis:?}"), node.url());
 	});
-	let view = operator::view(&node, &account).await?;
-	let owner = operator::check(view.as_ref(), &account)?.owner.clone();
 	// A folder of its own for each chain and key: promises must not get mixed up.
 	let chain = hex::encode(&genesis.as_bytes()[..4]);
 	let folder = config.data_dir.join(format!("{chain}-{account}"));
@@ -82,23 +73,27 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	let outbox = (until != Until::Ready).then(|| journal.clone() as Arc<dyn Outbox>);
 	let signer = Signer::start_with(node.clone(), key, outbox).await?;
 
-	let on_chain = operator::models(&node).await?;
-	let mut served = BTreeMap::new();
-	let mut names = Vec::new();
-	for model in &models {
-		let view = on_chain_of(model, &on_chain)?;
-		let (dir, manifest) = (model.dir().to_path_buf(), model.manifest());
-		let (model, kind, reference_ms) = (view.model, view.kind, view.reference_ms);
-		let batch = batch(view, config.batch);
-		let of_view = Served { model, dir, kind, manifest, reference_ms, batch };
-		// One that cannot be opened is known before work for it is taken.
-		workers.open(&of_view).await?;
-		tracing::info!(model, name = view.name, "ready");
-		names.push((model, view.name.clone()));
-		served.insert(model, of_view);
-	}
+	let view = operator::view(&node, &account).await?;
+	let owner = view.as_ref().map_or_else(|| account.clone(), |view| view.owner.clone());
+	let prepared = match operator::check(view.as_ref(), &account) {
+		Ok(_) => prepare(&config, log_format, &node, &status).await,
+		Err(error) => Err(error),
+	};
+	// To show what was promised takes no model and no GPU, and not to show it costs more than to miss a task: so that comes first, and then the end.
+	let owed = journal.records()?.len();
+	let (Prepared { workers, served, names }, failed) = match prepared {
+		Ok(prepared) => (prepared, None),
+		Err(error) if owed > 0 && until != Until::Ready => {
+			let why = format!("{error:#}");
+			tracing::error!(why, owed, "no new work can be taken; finishing what was promised");
+			stopper.drain();
+			(Prepared::nothing(stats), Some(error))
+		},
+		Err(error) => return Err(error),
+	};
 	let ids: Vec<ModelId> = served.keys().copied().collect();
-	let presence = Presence::new(node.clone(), signer.clone(), ids, config.slots)?;
+	let (of_node, of_signer) = (node.clone(), signer.clone());
+	let presence = Presence::new(of_node, of_signer, workers.clone(), ids, config.slots)?;
 	if until == Until::Ready {
 		tracing::info!("everything is there; without --dry-run it would go online now");
 		return Ok(());
@@ -117,6 +112,7 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		genesis,
 		workers,
 		models: served,
+		limits: Limits::default(),
 	};
 	let once = (until == Until::FirstTask).then_some(stopper);
 	let miner = Miner::new(node.clone(), owner, Arc::new(tools), status.clone(), once)?;
@@ -125,6 +121,10 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	let attending = tokio::spawn(presence.attend(journal, status, stop.clone(), leaving));
 	let result = miner.run(seats::follow(node, account), stop.clone(), left).await;
 	let wanted = *stop.borrow();
+	let result = match failed {
+		Some(error) => result.and(Err(error)),
+		None => result,
+	};
 	if wanted == Stop::Now {
 		return result;
 	}
@@ -140,6 +140,74 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		tracing::warn!("could not go offline; `miner-client go-offline` does it");
 	}
 	result
+}
+
+/// What runs models, and the models.
+struct Prepared {
+	workers: Workers,
+	served: BTreeMap<ModelId, Served>,
+	names: Vec<(ModelId, String)>,
+}
+
+impl Prepared {
+	fn nothing(stats: Arc<Stats>) -> Self {
+		Self { workers: Workers::none(stats), served: BTreeMap::new(), names: Vec::new() }
+	}
+}
+
+/// Begins the workers and opens the models. One of several that cannot be served is left out, loudly: the others earn without it.
+async fn prepare(
+	config: &Config,
+	log_format: LogFormat,
+	node: &Node,
+	status: &Status,
+) -> Result<Prepared> {
+	let stats = status.stats().clone();
+	let workers = Workers::start(config.worker(log_format), &config.devices, stats).await?;
+	if let Some(ready) = workers.ready().next().cloned() {
+		status.set_known(|report| {
+			(report.library, report.provider) = (ready.library, ready.provider);
+		});
+	}
+	let on_chain = operator::models(node).await?;
+	let (mut served, mut names) = (BTreeMap::new(), Vec::new());
+	for dir in &config.model_dir {
+		match serve_model(dir, &on_chain, config.batch, &workers).await {
+			Ok((model, name)) => {
+				tracing::info!(model = model.model, name, "ready");
+				names.push((model.model, name));
+				served.insert(model.model, model);
+			},
+			Err(error) if config.model_dir.len() > 1 => {
+				let error = format!("{error:#}");
+				tracing::error!(dir = %dir.display(), error, "this model is not served; the others are");
+			},
+			Err(error) => return Err(error),
+		}
+	}
+	ensure!(!served.is_empty(), "none of the models can be served");
+	Ok(Prepared { workers, served, names })
+}
+
+/// Opens a model, so that one that cannot be opened is known before work for it is taken.
+async fn serve_model(
+	dir: &Path,
+	on_chain: &[ModelView],
+	most: u32,
+	workers: &Workers,
+) -> Result<(Served, String)> {
+	let model = verify(dir)?;
+	let view = on_chain_of(&model, on_chain)?;
+	let served = Served {
+		model: view.model,
+		dir: model.dir().to_path_buf(),
+		kind: view.kind,
+		manifest: model.manifest(),
+		reference_ms: view.reference_ms,
+		batch: batch(view, most),
+	};
+	workers.open(&served).await?;
+	Ok((served, view.name.clone()))
 }
 
 /// How inputs of a model may be run together: not at all where every bit counts.

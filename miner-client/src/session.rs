@@ -7,11 +7,12 @@ use std::{
 	fmt,
 	path::{Path, PathBuf},
 	sync::mpsc,
-	thread,
+	thread::{self, JoinHandle},
 };
 
 use anyhow::{anyhow, bail, Context, Result};
 use ort::{
+	error::ErrorCode,
 	session::{Session as OrtSession, SessionInputValue},
 	value::{
 		DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
@@ -65,7 +66,18 @@ pub struct Session {
 	file: PathBuf,
 	inputs: Vec<Port>,
 	outputs: Vec<Port>,
-	requests: mpsc::Sender<Request>,
+	/// Taken when it is dropped.
+	thread: Option<(mpsc::Sender<Request>, JoinHandle<()>)>,
+}
+
+impl Drop for Session {
+	fn drop(&mut self) {
+		if let Some((requests, thread)) = self.thread.take() {
+			// Its memory is free only once the thread has ended.
+			drop(requests);
+			drop(thread.join());
+		}
+	}
 }
 
 struct Request {
@@ -81,7 +93,7 @@ impl Session {
 		let (requests, queue) = mpsc::channel();
 		let (ready, opened) = mpsc::sync_channel(1);
 		let (of_thread, path) = (runtime.clone(), file.to_path_buf());
-		thread::Builder::new()
+		let thread = thread::Builder::new()
 			.name("onnx".into())
 			.spawn(move || serve(&of_thread, &path, &ready, &queue))
 			.context("cannot start a thread for the model")?;
@@ -90,7 +102,8 @@ impl Session {
 			.unwrap_or_else(|_| Err(anyhow!("the model's thread died while opening it")))
 			.with_context(|| format!("cannot open {}", file.display()))?;
 		tracing::debug!(file = %file.display(), provider = %runtime.provider(), "model file opened");
-		Ok(Self { file: file.to_path_buf(), inputs, outputs, requests })
+		let thread = Some((requests, thread));
+		Ok(Self { file: file.to_path_buf(), inputs, outputs, thread })
 	}
 
 	/// The file it was opened from.
@@ -113,7 +126,8 @@ impl Session {
 		let gone =
 			|| JobError::Runtime("the session's thread is gone; restart miner-client".into());
 		let (reply, answer) = mpsc::sync_channel(1);
-		self.requests.send(Request { inputs, reply }).map_err(|_| gone())?;
+		let (requests, _) = self.thread.as_ref().ok_or_else(gone)?;
+		requests.send(Request { inputs, reply }).map_err(|_| gone())?;
 		answer.recv().map_err(|_| gone())?
 	}
 }
@@ -138,10 +152,22 @@ fn serve(
 		},
 	};
 	while let Ok(Request { inputs, reply }) = queue.recv() {
-		let result = run(&mut session, &inputs, &outputs)
-			.map_err(|error| JobError::Runtime(format!("{}: {error}", file.display())));
+		let result = run(&mut session, &inputs, &outputs).map_err(|error| failure(file, &error));
 		// Nobody waits any more for a request that was given up.
 		let _ = reply.send(result);
+	}
+}
+
+/// Whose fault it is, as far as ONNX Runtime tells.
+fn failure(file: &Path, error: &ort::Error) -> JobError {
+	let what = format!("{}: {error}", file.display());
+	let said = what.to_lowercase();
+	if said.contains("allocat") || said.contains("out of memory") {
+		JobError::Machine(what)
+	} else if error.code() == ErrorCode::InvalidArgument {
+		JobError::Input(what)
+	} else {
+		JobError::Runtime(what)
 	}
 }
 

@@ -139,7 +139,8 @@ impl Data {
 	}
 
 	fn from_bytes(dtype: Dtype, bytes: &[u8]) -> Self {
-		fn each<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
+		// Generic over the function, not a pointer to it: that becomes a copy of memory.
+		fn each<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
 			bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
 		}
 		match dtype {
@@ -198,7 +199,7 @@ impl Tensor {
 		if !parts.iter().all(|part| fits(&part)) {
 			return None;
 		}
-		let rows = parts.iter().map(|part| part.shape[0]).sum();
+		let rows = parts.iter().try_fold(0usize, |rows, part| rows.checked_add(part.shape[0]))?;
 		let bytes: Vec<u8> = parts.iter().flat_map(|part| part.data.to_bytes()).collect();
 		let shape = [rows].iter().chain(rest).copied().collect();
 		Some(Self { shape, data: Data::from_bytes(first.data.dtype(), &bytes) })

@@ -4,10 +4,7 @@ use std::{
 	collections::BTreeMap,
 	future::Future,
 	pin::pin,
-	sync::{
-		atomic::{AtomicBool, Ordering::Relaxed},
-		Arc,
-	},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -18,29 +15,41 @@ use cuckoo_client::{
 use cuckoo_primitives::{
 	merkle,
 	sketch::Keys,
-	tolerance::Leaf,
+	tolerance::{Leaf, Sketch},
 	views::{Seat, SeatKind},
-	BlockNumber, ModelId,
+	work::MAX_BLOB_BYTES,
+	BlockNumber, ModelId, TaskId,
 };
 use futures::{stream, StreamExt};
 use rand::{rngs::OsRng, RngCore};
 use sp_core::{Encode, H256};
 use sp_crypto_hashing::blake2_256;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+	sync::{OwnedSemaphorePermit, Semaphore},
+	task::spawn_blocking,
+	time::sleep,
+};
 
 use crate::{
 	http::{Coordinators, HttpError, Peer},
 	job::{Computed, JobError},
 	journal::{items_of, Journal, JournalError, Record},
 	metrics,
-	worker::{supervisor::Urgency, Served, Workers},
+	waiting::Waiting,
+	worker::{protocol::Run, Served, Workers},
 };
 
 /// Between attempts at a coordinator: from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// How often a run is tried when this machine fails at it.
+/// How often a run is tried by itself when this machine fails at it.
 const ATTEMPTS: u32 = 3;
+/// What the inputs that wait for a device, of all seats, may have together, in MiB.
+const INPUTS_MIB: usize = 2048;
+/// What one may have, in MiB: until it is here nobody knows.
+const INPUT_MIB: u32 = (MAX_BLOB_BYTES >> 20) as u32;
+/// How many results are handed over at a time.
+const DELIVERIES: usize = 8;
 
 /// What every seat's work needs.
 pub struct Tools {
@@ -56,6 +65,36 @@ pub struct Tools {
 	pub workers: Workers,
 	/// The models served.
 	pub models: BTreeMap<ModelId, Served>,
+	/// What holds memory down.
+	pub limits: Limits,
+}
+
+/// How much is held in memory at a time, by all seats together.
+pub struct Limits {
+	inputs: Arc<Semaphore>,
+	deliveries: Semaphore,
+}
+
+impl Default for Limits {
+	fn default() -> Self {
+		let inputs = Arc::new(Semaphore::new(INPUTS_MIB));
+		Self { inputs, deliveries: Semaphore::new(DELIVERIES) }
+	}
+}
+
+impl Limits {
+	/// Room for an input of any size.
+	async fn room(&self) -> Result<OwnedSemaphorePermit, WorkError> {
+		let room = self.inputs.clone().acquire_many_owned(INPUT_MIB).await;
+		// Nobody closes it.
+		room.map_err(|_| WorkError::Ending)
+	}
+}
+
+/// Leaves an input as much room as it takes.
+fn fit(room: &mut OwnedSemaphorePermit, bytes: usize) {
+	let rest = (INPUT_MIB as usize).saturating_sub(bytes.div_ceil(1 << 20));
+	drop(room.split(rest));
 }
 
 /// Why a seat's result cannot be had.
@@ -81,17 +120,17 @@ pub enum WorkError {
 	Ending,
 }
 
-/// Computes a seat's result and writes it down with a fresh salt. `block` is the best block now; `stuck` says whether the coordinator keeps it from going on.
+/// Computes a seat's result and writes it down with a fresh salt. `block` is the best block now; `waiting` is told what it is at.
 pub async fn compute(
 	tools: &Tools,
 	seat: &Seat,
 	block: BlockNumber,
-	stuck: &AtomicBool,
+	waiting: &Waiting,
 ) -> Result<Record, WorkError> {
 	let model = tools.models.get(&seat.model).ok_or(WorkError::NotServed(seat.model))?;
 	let http = &tools.coordinators;
 	let start = Instant::now();
-	let hashes = until_done(seat, "list of inputs", stuck, || {
+	let hashes = until_done(seat, "list of inputs", waiting, || {
 		http.inputs(seat.into(), seat.task, seat.items, seat.input_root)
 	})
 	.await;
@@ -109,22 +148,28 @@ pub async fn compute(
 	// Inputs come while others run, and each device has the next one before it is done with the last.
 	let together = model.at_a_time() as usize;
 	let at_a_time = (tools.workers.all().len() + 1) * together;
-	let urgency = (seat.deadline, seat.task);
+
 	let mut computed = pin!(stream::iter(missing)
 		.map(async |(item, hash, of)| {
+			let mut room = tools.limits.room().await?;
 			let start = Instant::now();
-			let input = until_done(seat, "input", stuck, || http.blob(seat.into(), hash)).await;
-			(item, of, input, start.elapsed())
+			let input = until_done(seat, "input", waiting, || http.blob(seat.into(), hash)).await;
+			fit(&mut room, input.len());
+			Ok((item, of, input, room, start.elapsed()))
 		})
 		.buffered(at_a_time)
-		.map(async |(item, of, input, took)| {
-			let done = run(&tools.workers, model, urgency, keys, item, input).await;
-			(item, of, done, took)
+		.map(async |fetched: Result<_, WorkError>| {
+			let (item, of, input, _room, took) = fetched?;
+			let _computing = waiting.computing();
+			let run = Run { task: seat.task, item, keys, input, alone: false };
+			let done = compute_item(&tools.workers, model, run, seat.deadline).await?;
+			Ok::<_, WorkError>((item, of, done, took))
 		})
 		.buffered(at_a_time));
-	while let Some((item, of, done, took)) = computed.next().await {
+	while let Some(done) = computed.next().await {
+		let (item, of, done, took): (_, _, _, Duration) = done?;
 		fetching += took;
-		let (journal, done) = (tools.journal.clone(), done?);
+		let journal = tools.journal.clone();
 		spawn_blocking(move || journal.keep(key, item, of, &done))
 			.await
 			.map_err(|_| WorkError::Ending)??;
@@ -150,17 +195,22 @@ pub async fn compute(
 	Ok(record)
 }
 
-async fn run(
+async fn compute_item(
 	workers: &Workers,
 	model: &Served,
-	urgency: Urgency,
-	keys: Keys,
-	item: u32,
-	input: Vec<u8>,
+	mut run: Run,
+	due: BlockNumber,
 ) -> Result<Computed, JobError> {
-	let (mut attempt, task) = (1, urgency.1);
+	let (task, item) = (run.task, run.item);
+	// What failed beside others says nothing of either.
+	let attempts = ATTEMPTS + u32::from(model.at_a_time() > 1);
+	let mut attempt = 1;
 	loop {
-		match workers.run(model, keys, item, input.clone(), urgency).await {
+		// A device that is lost may come back. Whose time is over is told by the chain, and then this ends.
+		while !workers.is_alive() {
+			sleep(FIRST_PAUSE).await;
+		}
+		match workers.run(model, run.clone(), due).await {
 			Ok(computed) => {
 				metrics::stage(model.model, "infer", computed.seconds);
 				return Ok(computed);
@@ -168,17 +218,18 @@ async fn run(
 			// Nobody could do better: that is the result, and honest miners agree on it.
 			Err(error @ (JobError::Input(_) | JobError::Output(_))) => {
 				tracing::warn!(task, item, %error, "no output");
-				return Ok(Computed::nothing(&keys));
+				return Ok(Computed::nothing(&run.keys));
 			},
-			Err(JobError::Runtime(reason)) if attempt < ATTEMPTS => {
-				tracing::warn!(task, item, attempt, reason, "running it again");
-				attempt += 1;
+			Err(error @ (JobError::Runtime(_) | JobError::Machine(_))) if attempt < attempts => {
+				tracing::warn!(task, item, attempt, %error, "running it again");
+				(attempt, run.alone) = (attempt + 1, true);
 				sleep(FIRST_PAUSE).await;
 			},
-			// It has failed again and again, with a new process each time on a GPU. Where everything else runs, the input is at fault, and everybody else fails at it too.
+			// It has failed again and again. Where everything else runs, the input is at fault, and everybody else fails at it too. Not so where memory was short, or the process ended:
+			// others may have an output.
 			Err(error @ JobError::Runtime(_)) if workers.can_run(model).await => {
 				tracing::warn!(task, item, %error, "no output: other inputs run");
-				return Ok(Computed::nothing(&keys));
+				return Ok(Computed::nothing(&run.keys));
 			},
 			Err(error) => return Err(error),
 		}
@@ -189,21 +240,18 @@ async fn run(
 async fn until_done<T, F>(
 	seat: &Seat,
 	what: &str,
-	stuck: &AtomicBool,
+	waiting: &Waiting,
 	mut attempt: impl FnMut() -> F,
 ) -> T
 where
 	F: Future<Output = Result<T, HttpError>>,
 {
+	let _fetching = waiting.fetching();
 	let mut pause = FIRST_PAUSE;
 	loop {
 		match attempt().await {
-			Ok(done) => {
-				stuck.store(false, Relaxed);
-				return done;
-			},
+			Ok(done) => return done,
 			Err(error) => {
-				stuck.store(true, Relaxed);
 				tracing::warn!(task = seat.task, round = seat.round, %error, "cannot fetch the {what}, trying again");
 				sleep(pause).await;
 				pause = (pause * 2).min(LONGEST_PAUSE);
@@ -212,16 +260,27 @@ where
 	}
 }
 
-/// What shows these results on chain: of each the items that are looked at, with the proofs that they are its own.
+/// What shows these results on chain: of each the items that are looked at, with the proofs that they are its own. One that cannot be shown keeps no other from it.
 pub async fn reveals(
 	tools: Arc<Tools>,
 	records: Vec<(Record, Vec<u32>)>,
 ) -> Result<Call, WorkError> {
 	let reveals = spawn_blocking(move || {
-		records
-			.iter()
-			.map(|(record, sample)| reveal(&tools.journal, record, sample))
-			.collect::<Result<Vec<_>, WorkError>>()
+		let mut shown = Vec::new();
+		let mut failed = None;
+		for (record, sample) in &records {
+			match reveal(&tools.journal, record, sample) {
+				Ok(reveal) => shown.push(reveal),
+				Err(error) => {
+					tracing::error!(task = record.task, round = record.round, %error, "cannot show the result");
+					failed = Some(error);
+				},
+			}
+		}
+		match failed {
+			Some(error) if shown.is_empty() => Err(error),
+			_ => Ok(shown),
+		}
 	});
 	Ok(calls::reveal(&reveals.await.map_err(|_| WorkError::Ending)??))
 }
@@ -249,6 +308,20 @@ pub fn shown(kind: SeatKind, sample: &[u32], leaves: &[Leaf]) -> Option<Vec<call
 	sample.iter().map(item).collect()
 }
 
+/// One attempt at handing over an output, when it is its turn.
+async fn hand_over(
+	tools: &Tools,
+	peer: Peer<'_>,
+	task: TaskId,
+	item: u32,
+	sketch: &Sketch,
+	output: &[u8],
+) -> Result<(), HttpError> {
+	// Nobody closes it.
+	let _turn = tools.limits.deliveries.acquire().await;
+	tools.coordinators.upload(peer, task, item, sketch, output.to_vec()).await
+}
+
 /// Hands a result's outputs to the coordinator. Ends when it has them, or has looked at them and does not want them.
 pub async fn deliver(tools: &Tools, record: &Record) {
 	let start = Instant::now();
@@ -274,7 +347,7 @@ pub async fn deliver(tools: &Tools, record: &Record) {
 		};
 		let mut pause = FIRST_PAUSE;
 		while let Err(error) =
-			tools.coordinators.upload(peer, record.task, item, &leaf.sketch, output.clone()).await
+			hand_over(tools, peer, record.task, item, &leaf.sketch, &output).await
 		{
 			if error.is_final() {
 				tracing::error!(task = record.task, item, %error, "the coordinator does not want the output");

@@ -11,7 +11,9 @@ use std::{
 };
 
 use cuckoo_client::cli::LogFormat;
-use cuckoo_primitives::{sketch::Keys, tolerance::Distance, work::TextToImageInput, ModelKind};
+use cuckoo_primitives::{
+	sketch::Keys, tolerance::Distance, work::TextToImageInput, BlockNumber, ModelKind,
+};
 use futures::future::join_all;
 use miner_client::{
 	job::{Computed, JobError},
@@ -20,8 +22,8 @@ use miner_client::{
 	stats::Stats,
 	tensors::{self, Data, Tensor},
 	worker::{
-		protocol::{Batch, ModelFiles},
-		supervisor::{Urgency, Worker, WorkerOptions},
+		protocol::{Batch, ModelFiles, Run},
+		supervisor::{Worker, WorkerOptions},
 		Served, Workers,
 	},
 };
@@ -34,7 +36,12 @@ use tokio::time::{sleep, timeout};
 const LONG: Duration = Duration::from_secs(120);
 
 /// What is due at the same time is run in the order in which it comes.
-const URGENCY: Urgency = (0, 0);
+const DUE: BlockNumber = 0;
+
+/// An item of task 1.
+fn item(input: Vec<u8>) -> Run {
+	Run { task: 1, item: 0, keys: Keys::default(), input, alone: false }
+}
 
 /// How workers are begun here; nothing, said aloud, where there is no ONNX Runtime.
 fn options() -> Option<WorkerOptions> {
@@ -53,7 +60,6 @@ fn options() -> Option<WorkerOptions> {
 		},
 		memory_limit: None,
 		process_limit: None,
-		batch: 1,
 	})
 }
 
@@ -152,7 +158,7 @@ fn signal(worker: &Worker, signal: &str) {
 }
 
 async fn one(worker: &Worker, model: &ModelFiles, steps: u32) -> Result<H256, JobError> {
-	let run = worker.run(model.clone(), Keys::default(), 0, picture(steps), LONG, URGENCY);
+	let run = worker.run(model.clone(), item(picture(steps)), LONG, DUE);
 	let done = timeout(LONG, run).await.expect("the worker does not answer")?;
 	Ok(done.leaves[0].hash)
 }
@@ -183,8 +189,7 @@ async fn a_worker_gives_what_the_model_gives_each_time() {
 	assert_eq!(one(&worker, &model, 2).await.unwrap(), first);
 	assert_ne!(one(&worker, &model, 3).await.unwrap(), first);
 	// What the input is at fault for is no fault of the worker.
-	let bad =
-		worker.run(model.clone(), Keys::default(), 0, b"no job".to_vec(), LONG, URGENCY).await;
+	let bad = worker.run(model.clone(), item(b"no job".to_vec()), LONG, DUE).await;
 	assert!(matches!(bad, Err(JobError::Input(_))), "{bad:?}");
 	assert_eq!((worker.restarts(), worker.queued()), (0, 0));
 }
@@ -207,7 +212,7 @@ async fn a_killed_worker_costs_the_run_that_it_was_at_and_no_other() {
 		next.await
 	},);
 	let error = long.unwrap_err();
-	assert!(matches!(&error, JobError::Runtime(why) if why.contains("signal: 9")), "{error}");
+	assert!(matches!(&error, JobError::Machine(why) if why.contains("signal: 9")), "{error}");
 	assert_eq!(next.unwrap(), expected);
 	assert_eq!(worker.restarts(), 1);
 }
@@ -219,15 +224,13 @@ async fn a_run_without_a_sign_of_life_is_ended() {
 	let model = files(&demo());
 	let expected = one(&worker, &model, 2).await.unwrap();
 	let short = Duration::from_secs(3);
-	let (hung, ()) = tokio::join!(
-		worker.run(model.clone(), Keys::default(), 0, picture(150), short, URGENCY),
-		async {
+	let (hung, ()) =
+		tokio::join!(worker.run(model.clone(), item(picture(150)), short, DUE), async {
 			until_busy(&worker).await;
 			signal(&worker, "-STOP");
-		},
-	);
+		},);
 	let error = hung.unwrap_err();
-	assert!(matches!(&error, JobError::Runtime(why) if why.contains("sign of life")), "{error}");
+	assert!(matches!(&error, JobError::Machine(why) if why.contains("sign of life")), "{error}");
 	assert_eq!(one(&worker, &model, 2).await.unwrap(), expected);
 	assert_eq!(worker.restarts(), 1);
 }
@@ -262,11 +265,11 @@ async fn a_worker_that_grows_beyond_its_limit_is_begun_anew() {
 	assert!(worker.restarts() >= 1);
 }
 
-/// How many models the worker has open: each has a thread of that name.
+/// How many models of this kind the worker has open: each of their three networks has a thread of that name.
 fn open_models(worker: &Worker) -> usize {
 	let threads = fs::read_dir(format!("/proc/{}/task", worker.process())).unwrap();
 	let name = |thread: PathBuf| fs::read_to_string(thread.join("comm")).unwrap_or_default();
-	threads.flatten().filter(|thread| name(thread.path()).trim() == "model").count()
+	threads.flatten().filter(|thread| name(thread.path()).trim() == "onnx").count() / 3
 }
 
 #[tokio::test]
@@ -318,11 +321,11 @@ async fn an_input_at_fault_is_told_from_a_machine_at_fault() {
 		reference_ms: 1,
 		batch: None,
 	};
-	workers.run(&model, Keys::default(), 0, index(2), URGENCY).await.unwrap();
-	// The table ends before that. What the runtime says of that could be said of a broken machine too.
-	let beyond = workers.run(&model, Keys::default(), 0, index(99), URGENCY).await;
+	workers.run(&model, item(index(2)), DUE).await.unwrap();
+	// The table ends before that.
+	let beyond = workers.run(&model, item(index(99)), DUE).await;
 	let error = beyond.unwrap_err();
-	assert!(matches!(error, JobError::Runtime(_)), "{error}");
+	assert!(matches!(error, JobError::Input(_)), "{error}");
 	assert!(workers.can_run(&model).await);
 	model.dir = "/nowhere".into();
 	model.manifest = H256::zero();
@@ -354,7 +357,7 @@ async fn two_devices_share_the_work() {
 	let (kind, reference_ms, batch) = (ModelKind::TextToImage, 1_000, None);
 	let model = Served { model: 3, dir, kind, manifest, reference_ms, batch };
 	workers.open(&model).await.unwrap();
-	let run = || workers.run(&model, Keys::default(), 0, picture(60), URGENCY);
+	let run = || workers.run(&model, item(picture(60)), DUE);
 	let (a, b, busy) = tokio::join!(run(), run(), async {
 		sleep(Duration::from_millis(50)).await;
 		workers.all().iter().map(Worker::queued).collect::<Vec<_>>()
@@ -375,8 +378,8 @@ async fn what_is_due_first_is_run_first() {
 	let model = files(&demo());
 	worker.open(model.clone()).await.unwrap();
 	let order = Mutex::new(Vec::new());
-	let job = async |name: char, urgency| {
-		worker.run(model.clone(), Keys::default(), 0, picture(4), LONG, urgency).await.unwrap();
+	let job = async |name: char, (due, task)| {
+		worker.run(model.clone(), Run { task, ..item(picture(4)) }, LONG, due).await.unwrap();
 		order.lock().unwrap().push(name);
 	};
 	// The worker has the first two when the others come: what it runs, and what it runs next.
@@ -394,7 +397,6 @@ async fn what_is_due_first_is_run_first() {
 #[tokio::test]
 async fn pictures_made_together_are_those_made_alone() {
 	let Some(mut options) = options() else { return };
-	options.batch = 4;
 	let worker = Worker::start(options).await.unwrap();
 	let alone = files(&demo());
 	let together = ModelFiles { batch: Some(Batch { most: 4, agree: 200 }), ..alone.clone() };
@@ -404,7 +406,7 @@ async fn pictures_made_together_are_those_made_alone() {
 	};
 	let run = |model: &ModelFiles, seed: u64| {
 		let (model, input, worker) = (model.clone(), input(seed), worker.clone());
-		async move { worker.run(model, Keys::default(), 0, input, LONG, URGENCY).await.unwrap() }
+		async move { worker.run(model, item(input), LONG, DUE).await.unwrap() }
 	};
 	let mut expected = Vec::new();
 	for seed in 0..6 {
@@ -412,13 +414,11 @@ async fn pictures_made_together_are_those_made_alone() {
 	}
 	// A worker keeps a model as it was opened first.
 	let Some(mut options) = self::options() else { return };
-	options.batch = 4;
 	let worker = Worker::start(options).await.unwrap();
 	worker.open(together.clone()).await.unwrap();
-	let jobs = (0..6)
-		.map(|seed| worker.run(together.clone(), Keys::default(), 0, input(seed), LONG, URGENCY));
+	let jobs = (0..6).map(|seed| worker.run(together.clone(), item(input(seed)), LONG, DUE));
 	// One that cannot be run is among them.
-	let bad = worker.run(together.clone(), Keys::default(), 0, b"no job".to_vec(), LONG, URGENCY);
+	let bad = worker.run(together.clone(), item(b"no job".to_vec()), LONG, DUE);
 	let (found, bad) = tokio::join!(join_all(jobs), bad);
 	assert!(matches!(bad, Err(JobError::Input(_))), "{bad:?}");
 	let found: Vec<Computed> = found.into_iter().map(Result::unwrap).collect();
@@ -436,7 +436,6 @@ async fn pictures_made_together_are_those_made_alone() {
 #[tokio::test]
 async fn a_model_that_takes_one_input_runs_one() {
 	let Some(mut options) = options() else { return };
-	options.batch = 8;
 	let worker = Worker::start(options).await.unwrap();
 	let dir = table();
 	let model = ModelFiles {
@@ -444,10 +443,64 @@ async fn a_model_that_takes_one_input_runs_one() {
 		batch: Some(Batch { most: 8, agree: 200 }),
 		..files(dir.path())
 	};
-	let jobs =
-		(0..8).map(|at| worker.run(model.clone(), Keys::default(), 0, index(at), LONG, URGENCY));
+	let jobs = (0..8).map(|at| worker.run(model.clone(), item(index(at)), LONG, DUE));
 	for (at, done) in join_all(jobs).await.into_iter().enumerate() {
 		let output = tensors::read(&done.unwrap().output).unwrap();
 		assert_eq!(output["y"], Tensor::f32([1], vec![at as f32]));
 	}
+}
+
+#[tokio::test]
+async fn items_of_two_tasks_never_run_together() {
+	let Some(options) = options() else { return };
+	let worker = Worker::start(options).await.unwrap();
+	let model = ModelFiles { batch: Some(Batch { most: 4, agree: 200 }), ..files(&demo()) };
+	worker.open(model.clone()).await.unwrap();
+	let alone = |task, alone| Run { task, alone, ..item(picture(4)) };
+	// Each of another task, or such that have failed before.
+	let jobs = [alone(1, false), alone(2, false), alone(3, false), alone(3, true), alone(3, true)];
+	let jobs = jobs.map(|run| worker.run(model.clone(), run, LONG, DUE));
+	let done: Vec<Computed> = join_all(jobs).await.into_iter().map(Result::unwrap).collect();
+	for other in &done[1..] {
+		assert_eq!(other.output, done[0].output, "run by itself it is the same to the bit");
+	}
+	let mut times: Vec<u64> = done.iter().map(|done| done.seconds.to_bits()).collect();
+	times.sort_unstable();
+	times.dedup();
+	assert_eq!(times.len(), done.len(), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_is_lost_gives_its_work_back_until_it_returns() {
+	let Some(mut options) = options() else { return };
+	let dir = tempfile::tempdir().unwrap();
+	let program = dir.path().join("miner-client");
+	fs::copy(&options.program, &program).unwrap();
+	options.program = program.clone();
+	let worker = Worker::start(options).await.unwrap();
+	let model = files(&demo());
+	let expected = one(&worker, &model, 2).await.unwrap();
+	// Without the program no process can be begun: so it is when a GPU has fallen off the bus.
+	let away = dir.path().join("away");
+	fs::rename(&program, &away).unwrap();
+	let (first, second, ()) = tokio::join!(
+		worker.run(model.clone(), item(picture(150)), LONG, DUE),
+		worker.run(model.clone(), item(picture(2)), LONG, DUE),
+		async {
+			until_busy(&worker).await;
+			signal(&worker, "-KILL");
+		}
+	);
+	for lost in [first, second] {
+		assert!(matches!(lost, Err(JobError::Machine(_))), "{lost:?}");
+	}
+	assert!(!worker.is_alive());
+	fs::rename(&away, &program).unwrap();
+	let back = async {
+		while !worker.is_alive() {
+			sleep(Duration::from_millis(20)).await;
+		}
+	};
+	timeout(LONG, back).await.unwrap();
+	assert_eq!(one(&worker, &model, 2).await.unwrap(), expected);
 }

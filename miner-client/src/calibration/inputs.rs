@@ -33,6 +33,9 @@ const MAX_INPUTS: u32 = 65_536;
 const SMALL: u32 = 16;
 /// How strongly made prompts are followed.
 const GUIDANCE: f32 = 4.0;
+/// Numbers so many times as large as made ones are huge; of half precision the largest is 65,504.
+const HUGE: f64 = 1e6;
+const HUGE_HALF: f32 = 1e3;
 /// The most scenes of a made text.
 const MOST_SCENES: u32 = 8;
 /// What the demo model has learned. Another model makes pictures of it as well.
@@ -121,6 +124,36 @@ impl Inputs {
 /// An input for an opened model, made by rule: what it takes as little time for as for any.
 pub(crate) fn made_input(pipeline: &Pipeline) -> Result<Vec<u8>> {
 	made(pipeline, 0, 1)
+}
+
+/// An input that can be run together with others of its sort: a picture of one step, a text of as many words.
+pub(crate) fn made_alike(pipeline: &Pipeline, number: u32) -> Result<Vec<u8>> {
+	let Pipeline::TextEmbedding(_) = pipeline else { return made(pipeline, number, 1) };
+	let mut text = text(0);
+	let words: Vec<&str> = text.text.split(' ').collect();
+	let first = number as usize % words.len();
+	text.text = [&words[first..], &words[..first]].concat().join(" ");
+	Ok(serde_json::to_vec(&text)?)
+}
+
+/// The same input of huge numbers, if it consists of numbers.
+pub(crate) fn huge(pipeline: &Pipeline, input: &[u8]) -> Result<Option<Vec<u8>>> {
+	let Pipeline::Tensor(_) = pipeline else { return Ok(None) };
+	let mut tensors = tensors::read(input)?;
+	for tensor in tensors.values_mut() {
+		match &mut tensor.data {
+			Data::F32(values) => values.iter_mut().for_each(|value| *value *= HUGE as f32),
+			Data::F64(values) => values.iter_mut().for_each(|value| *value *= HUGE),
+			Data::F16(values) => {
+				values
+					.iter_mut()
+					.for_each(|value| *value = f16::from_f32(value.to_f32() * HUGE_HALF));
+			},
+			// Those are indices, mostly.
+			Data::I32(_) | Data::I64(_) | Data::U8(_) | Data::Bool(_) => {},
+		}
+	}
+	Ok(Some(tensors::write(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))?))
 }
 
 /// An input for an opened model, made by rule from its number; a picture is made in so many steps.

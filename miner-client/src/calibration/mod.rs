@@ -14,7 +14,7 @@ mod sketches;
 
 pub(crate) use calibrate::{calibrate, CalibrateArgs};
 pub(crate) use figures::percentile;
-pub(crate) use inputs::{made, made_input};
+pub(crate) use inputs::{huge, made, made_alike, made_input};
 pub(crate) use sketches::{sketches, SketchesArgs};
 
 /// What a model's owner has to know, below the help of both commands.

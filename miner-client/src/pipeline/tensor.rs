@@ -49,7 +49,9 @@ impl TensorModel {
 		let items: Vec<Vec<(String, Tensor)>> = files.iter().map(of_file).collect::<Option<_>>()?;
 		let rows = |item: &Vec<(String, Tensor)>| {
 			let rows = item.first()?.1.shape[0];
-			item.iter().all(|(_, tensor)| tensor.shape[0] == rows).then_some(rows)
+			// Some graphs fail on no rows, and would not beside others.
+			let same = rows > 0 && item.iter().all(|(_, tensor)| tensor.shape[0] == rows);
+			same.then_some(rows)
 		};
 		let rows: Vec<usize> = items.iter().map(rows).collect::<Option<_>>()?;
 		let join = |(at, port): (usize, &Port)| {

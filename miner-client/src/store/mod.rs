@@ -157,6 +157,10 @@ impl ModelsCommand {
 			},
 			Self::Prune(PruneArgs { inactive, yes, settings }) => {
 				let config = settings.read()?;
+				ensure!(
+					!config.model_dir.is_empty(),
+					"model_dir names no model, so all of them would go: give the --config that the miner runs with, or remove each with `miner-client models rm`"
+				);
 				let shelf = Shelf::open(&config)?;
 				let active = match inactive {
 					true => {
@@ -235,7 +239,7 @@ async fn fetch(args: PullArgs) -> Result<()> {
 	let name = name.unwrap_or_else(|| format!("{manifest:?}"));
 	ensure_name(&name)?;
 	let limits = Limits { max_bytes, attempts: ATTEMPTS, pause: PAUSE };
-	let folder = pull(&config.model_store, &name, manifest, &source, limits).await?;
+	let folder = pull(&config.store(), &name, manifest, &source, limits).await?;
 	println!("{}", folder.display());
 	eprintln!("All files are there and right. To serve it, add the folder to model_dir.");
 	Ok(())

@@ -81,9 +81,9 @@ pub(super) struct Shelf {
 impl Shelf {
 	/// Looks through the store; one that is not there is empty.
 	pub(super) fn open(config: &Config) -> Result<Self> {
-		Self::look(&config.model_store, &configured(config)).with_context(|| {
-			format!("cannot read the model store {}", config.model_store.display())
-		})
+		let store = config.store();
+		Self::look(&store, &configured(config))
+			.with_context(|| format!("cannot read the model store {}", store.display()))
 	}
 
 	fn look(store: &Path, configured: &[PathBuf]) -> io::Result<Self> {
@@ -98,7 +98,9 @@ impl Shelf {
 				path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
 			let unfinished =
 				path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
-			if path.is_dir() && (unfinished || !hidden) {
+			// `lost+found` of a disk of its own, say.
+			let readable = fs::read_dir(&path).is_ok();
+			if path.is_dir() && readable && (unfinished || !hidden) {
 				entries.push(Entry::look(path, configured)?);
 			}
 		}

@@ -66,6 +66,8 @@ impl Source {
 		let http = Client::builder()
 			.user_agent(concat!("miner-client/", env!("CARGO_PKG_VERSION")))
 			.redirect(redirect::Policy::limited(REDIRECTS))
+			// A key in the address is not for whoever it redirects to.
+			.referer(false)
 			.connect_timeout(CONNECT)
 			.read_timeout(silence)
 			.build();

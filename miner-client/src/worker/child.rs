@@ -3,14 +3,14 @@
 use std::{
 	collections::BTreeMap,
 	fs,
-	io::{self, BufReader, Stdout, Write},
+	io::{self, BufReader, Read, Stdout, Write},
 	path::Path,
 	process,
 	sync::{
 		atomic::{AtomicBool, Ordering::Relaxed},
 		mpsc, Arc, Mutex, MutexGuard, PoisonError,
 	},
-	thread::{self, JoinHandle},
+	thread,
 	time::Instant,
 };
 
@@ -18,9 +18,9 @@ use anyhow::{ensure, Context, Result};
 use cuckoo_primitives::{sketch::Keys, tolerance::Distance};
 use sp_core::H256;
 
-use super::protocol::{self, Answer, Batch, JobId, ModelFiles, Opened, Request};
+use super::protocol::{self, Answer, Batch, JobId, ModelFiles, Opened, Request, Run};
 use crate::{
-	calibration::{made, made_input},
+	calibration::{huge, made_alike, made_input},
 	job::{compute, compute_together, Computed, Item, JobError},
 	model::Model,
 	pipeline::{Pipeline, Unwatched, Watch},
@@ -29,6 +29,8 @@ use crate::{
 
 /// The process ends by itself with this status where CUDA has failed: its context may be of no use any more.
 pub const CUDA_FAILED: i32 = 71;
+/// In a graph of ONNX: numbers are scaled by the largest of a whole tensor.
+const QUANTIZED: &[u8] = b"DynamicQuantize";
 /// The process ends by itself with this status once it takes more memory than it may.
 pub const TOO_LARGE: i32 = 72;
 
@@ -61,21 +63,27 @@ pub fn serve(settings: &Settings) -> Result<()> {
 	let (library, provider) = (runtime.library().to_string(), runtime.provider().to_string());
 	parent.tell(&Answer::Ready { library, provider });
 
-	let shared = Shared {
-		parent,
-		runtime,
-		turn: Arc::default(),
-		jobs: Arc::default(),
-		process_limit: settings.process_limit,
+	let shared =
+		Shared { parent, runtime, jobs: Arc::default(), process_limit: settings.process_limit };
+	let (jobs, queue) = mpsc::channel();
+	let runner = Runner {
+		shared: shared.clone(),
+		limit: settings.memory_limit,
+		open: BTreeMap::new(),
+		clock: 0,
 	};
-	let mut models = Models::new(shared.clone(), settings.memory_limit);
+	let begun = thread::Builder::new().name("runner".into()).spawn(move || runner.follow(&queue));
+	begun.context("cannot start a thread")?;
 	let mut from = BufReader::new(io::stdin().lock());
 	while let Some(request) = protocol::read(&mut from).context("cannot read what to do")? {
 		match request {
-			Request::Open(id, model) => models.hand(model, Job { id, run: None })?,
-			Request::Run(id, model, keys, item, input) => {
+			Request::Open(id, model) => {
+				jobs.send(Job { id, model, run: None }).context("nobody runs jobs any more")?;
+			},
+			Request::Run(id, model, run) => {
 				shared.jobs().insert(id, Arc::default());
-				models.hand(model, Job { id, run: Some(Run { keys, item, input }) })?;
+				let job = Job { id, model, run: Some(run) };
+				jobs.send(job).context("nobody runs jobs any more")?;
 			},
 			Request::Cancel(id) => {
 				if let Some(cancelled) = shared.jobs().get(&id) {
@@ -109,13 +117,11 @@ impl Parent {
 	}
 }
 
-/// What the threads of all models have in common.
+/// What the thread that reads and the thread that runs have in common.
 #[derive(Clone)]
 struct Shared {
 	parent: Parent,
 	runtime: Runtime,
-	/// One run at a time has the device: two would take it from each other, and memory for both.
-	turn: Arc<Mutex<()>>,
 	/// The jobs under way, and whether somebody still waits for them.
 	jobs: Arc<Mutex<BTreeMap<JobId, Arc<AtomicBool>>>>,
 	process_limit: Option<u64>,
@@ -129,14 +135,17 @@ impl Shared {
 
 struct Job {
 	id: JobId,
+	model: ModelFiles,
 	/// Nothing, where the model is only to be opened.
 	run: Option<Run>,
 }
 
-struct Run {
-	keys: Keys,
-	item: u32,
-	input: Vec<u8>,
+impl Job {
+	/// Whether it may be run together with this one.
+	fn joins(&self, first: &ModelFiles, run: &Run) -> bool {
+		let same = |other: &Run| !other.alone && !run.alone && other.task == run.task;
+		self.model.manifest == first.manifest && self.run.as_ref().is_some_and(same)
+	}
 }
 
 /// Tells the parent at every occasion that jobs go on, and ends them once nobody waits for any of them.
@@ -152,72 +161,90 @@ impl Watch for Caller<'_> {
 	}
 }
 
-/// The open models.
-struct Models {
+/// Runs one job, or one batch, at a time: two would take the device from each other, and memory for both.
+struct Runner {
 	shared: Shared,
+	/// What the files of the open models may have together, in bytes.
 	limit: Option<u64>,
 	open: BTreeMap<H256, Open>,
 	/// Counts the jobs, so that the model that was used last has the highest number.
 	clock: u64,
 }
 
-/// A model on its thread.
+/// An open model.
 struct Open {
-	jobs: mpsc::Sender<Job>,
-	thread: JoinHandle<()>,
+	pipeline: Pipeline,
+	/// How many inputs it runs together.
+	most: usize,
 	bytes: u64,
 	used: u64,
 }
 
-impl Models {
-	fn new(shared: Shared, limit: Option<u64>) -> Self {
-		Self { shared, limit, open: BTreeMap::new(), clock: 0 }
+impl Runner {
+	/// Runs jobs in the order in which they come, those together that may be.
+	fn follow(mut self, queue: &mpsc::Receiver<Job>) {
+		// Taken from the queue, and not of the batch before it.
+		let mut next: Option<Job> = None;
+		while let Some(Job { id, model, run }) = next.take().or_else(|| queue.recv().ok()) {
+			// To open a model may take minutes; a run gives signs of life.
+			let open = self.open.contains_key(&model.manifest);
+			let begun = if open { Answer::Alive(id) } else { Answer::Begun(id) };
+			self.shared.parent.tell(&begun);
+			let start = Instant::now();
+			let shared = self.shared.clone();
+			let opened = match self.opened(&model) {
+				Ok(opened) => opened,
+				Err(error) => {
+					refuse(&shared, id, run.is_some(), format!("{error:#}"));
+					continue;
+				},
+			};
+			let Some(run) = run else {
+				let millis = start.elapsed().as_millis() as u64;
+				let trial = trial(&shared, &opened.pipeline, id);
+				let trial = trial.map_err(|error| format!("{error:#}"));
+				shared.parent.tell(&Answer::Opened(id, Ok(Opened { millis, trial })));
+				continue;
+			};
+			let mut others = Vec::new();
+			while others.len() + 1 < opened.most && next.is_none() {
+				match queue.try_recv() {
+					Ok(job) if job.joins(&model, &run) => others.push(job),
+					Ok(job) => next = Some(job),
+					Err(_) => break,
+				}
+			}
+			let others = others.into_iter().filter_map(|job| Some((job.id, job.run?)));
+			let runs = [(id, run)].into_iter().chain(others).collect();
+			run_all(&shared, opened, runs);
+		}
 	}
 
-	/// Gives a job to its model's thread, which opens it first if it is not open.
-	fn hand(&mut self, model: ModelFiles, job: Job) -> Result<()> {
+	/// A model, opened if it is not open.
+	fn opened(&mut self, model: &ModelFiles) -> Result<&mut Open> {
 		self.clock += 1;
 		let key = model.manifest;
-		// A thread whose model could not be opened has ended: the next job tries again.
-		let job = match self.open.get_mut(&key) {
-			Some(open) => {
-				open.used = self.clock;
-				match open.jobs.send(job) {
-					Ok(()) => return Ok(()),
-					Err(mpsc::SendError(job)) => job,
-				}
-			},
-			None => job,
-		};
-		self.open.remove(&key);
-		let bytes = size(Path::new(&model.dir));
-		let closing = self.make_room(bytes);
-		let (jobs, queue) = mpsc::channel();
-		let shared = self.shared.clone();
-		let thread = thread::Builder::new().name("model".into()).spawn(move || {
-			// Their memory is free only once they have ended.
-			closing.into_iter().for_each(|thread| drop(thread.join()));
-			follow(&shared, &model, &queue);
-		});
-		let thread = thread.context("cannot start a model's thread")?;
-		jobs.send(job).context("the model's thread has ended")?;
-		self.open.insert(key, Open { jobs, thread, bytes, used: self.clock });
-		Ok(())
+		if !self.open.contains_key(&key) {
+			let bytes = size(Path::new(&model.dir));
+			self.make_room(bytes);
+			let (pipeline, most) = begin(&self.shared, model)?;
+			self.open.insert(key, Open { pipeline, most, bytes, used: 0 });
+		}
+		let opened = self.open.get_mut(&key).context("the model was closed at once")?;
+		opened.used = self.clock;
+		Ok(opened)
 	}
 
-	/// Closes models until there is room for so much more: those first that were not used for longest. Returns their threads, which finish what they have.
-	fn make_room(&mut self, bytes: u64) -> Vec<JoinHandle<()>> {
-		let mut closing = Vec::new();
-		let Some(limit) = self.limit else { return closing };
+	/// Closes models until there is room for so much more: those first that were not used for longest.
+	fn make_room(&mut self, bytes: u64) {
+		let Some(limit) = self.limit else { return };
 		let taken =
 			|open: &BTreeMap<H256, Open>| open.values().map(|model| model.bytes).sum::<u64>();
 		while taken(&self.open).saturating_add(bytes) > limit {
 			let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key);
-			let Some(open) = oldest.and_then(|key| self.open.remove(&key)) else { break };
-			tracing::info!(bytes = open.bytes, "a model is closed for another");
-			closing.push(open.thread);
+			let Some(closed) = oldest.and_then(|key| self.open.remove(&key)) else { break };
+			tracing::info!(bytes = closed.bytes, "a model is closed for another");
 		}
-		closing
 	}
 }
 
@@ -232,62 +259,13 @@ fn size(dir: &Path) -> u64 {
 	entries.flatten().map(of).sum()
 }
 
-/// A model as it is open.
-struct Opening {
-	pipeline: Pipeline,
-	/// How many inputs it runs together.
-	most: usize,
-}
-
-/// A model's thread: opens it, and runs its jobs, those together that are there.
-fn follow(shared: &Shared, model: &ModelFiles, queue: &mpsc::Receiver<Job>) {
-	let mut open: Option<Opening> = None;
-	// Taken from the queue, and of another sort than those before it.
-	let mut held: Option<Job> = None;
-	while let Some(job) = held.take().or_else(|| queue.recv().ok()) {
-		let turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
-		// To open a model may take minutes; a run gives signs of life.
-		let begun = if open.is_some() { Answer::Alive(job.id) } else { Answer::Begun(job.id) };
-		shared.parent.tell(&begun);
-		let start = Instant::now();
-		let opened = match open.take() {
-			Some(opened) => Ok(opened),
-			None => begin(shared, model),
-		};
-		let opened = match opened {
-			Ok(opened) => open.insert(opened),
-			Err(error) => {
-				refuse(shared, &job, format!("{error:#}"));
-				continue;
-			},
-		};
-		match job.run {
-			None => {
-				let millis = start.elapsed().as_millis() as u64;
-				let trial = trial(shared, &opened.pipeline, job.id);
-				let trial = trial.map_err(|error| format!("{error:#}"));
-				shared.parent.tell(&Answer::Opened(job.id, Ok(Opened { millis, trial })));
-			},
-			Some(run) => {
-				let mut runs = vec![(job.id, run)];
-				while runs.len() < opened.most && held.is_none() {
-					match queue.try_recv() {
-						Ok(Job { id, run: Some(run) }) => runs.push((id, run)),
-						Ok(other) => held = Some(other),
-						Err(_) => break,
-					}
-				}
-				run_all(shared, opened, runs);
-			},
-		}
-		drop(turn);
-	}
-}
-
-fn begin(shared: &Shared, model: &ModelFiles) -> Result<Opening> {
-	let pipeline = open(shared, model)?;
+/// Opens a model, and finds out how many inputs it runs together.
+fn begin(shared: &Shared, model: &ModelFiles) -> Result<(Pipeline, usize)> {
+	let files = Model::verify(Path::new(&model.dir))?;
+	files.expect(model.manifest)?;
+	let pipeline = Pipeline::open(&shared.runtime, &files, model.kind)?;
 	let most = match model.batch {
-		Some(batch) => match together(&pipeline, batch) {
+		Some(batch) => match together(&pipeline, &files, batch) {
 			Ok(()) => batch.most as usize,
 			Err(error) => {
 				let why = format!("{error:#}");
@@ -297,33 +275,66 @@ fn begin(shared: &Shared, model: &ModelFiles) -> Result<Opening> {
 		},
 		None => 1,
 	};
-	Ok(Opening { pipeline, most })
+	Ok((pipeline, most))
 }
 
-/// Whether inputs of our own making give together what each gives by itself: a first dimension that is open need not be that of the samples.
-fn together(pipeline: &Pipeline, batch: Batch) -> Result<()> {
-	let inputs = [0, 1].map(|number| made(pipeline, number, 1));
-	let inputs = inputs.into_iter().collect::<Result<Vec<_>>>()?;
+/// Fails unless inputs of our own making give together what each gives by itself: a first dimension that is open need not be that of the samples. Nor must an input of huge
+/// numbers change what comes of those beside it, or whoever posts one could make an honest miner's other results wrong.
+fn together(pipeline: &Pipeline, model: &Model, batch: Batch) -> Result<()> {
+	for (name, file) in model.graphs() {
+		let holds = holds(file, QUANTIZED).with_context(|| name.to_owned())?;
+		ensure!(
+			!holds,
+			"it scales its numbers by the largest of all, so that inputs would change each other"
+		);
+	}
+	let most = batch.most.max(2);
+	let inputs = (0..most).map(|number| made_alike(pipeline, number));
+	let inputs = inputs.collect::<Result<Vec<_>>>()?;
+	same(pipeline, &inputs, most as usize, batch)?;
+	if let Some(huge) = huge(pipeline, &inputs[1])? {
+		same(pipeline, &[inputs[0].clone(), huge], 1, batch)?;
+	}
+	Ok(())
+}
+
+/// Fails unless the first so many of these inputs give together what each of them gives by itself.
+fn same(pipeline: &Pipeline, inputs: &[Vec<u8>], first: usize, batch: Batch) -> Result<()> {
 	let keys = Keys::default();
 	let items: Vec<Item> =
 		inputs.iter().map(|input| Item { keys: &keys, item: 0, input }).collect();
 	let all = compute_together(pipeline, &items, &mut Unwatched)
-		.context("its files leave no dimension open for more")??;
-	for (input, together) in inputs.iter().zip(all) {
+		.context("it takes one at a time, or its inputs differ in shape")??;
+	for (input, together) in inputs.iter().zip(all).take(first) {
 		let alone = compute(pipeline, &keys, 0, input, &mut Unwatched)?;
 		let sketch = |computed: &Computed| computed.leaves.first().map(|leaf| leaf.sketch);
 		let (a, b) = (sketch(&alone), sketch(&together?));
 		let distance = a.zip(b).and_then(|(a, b)| Distance::of(&a, &b));
 		let near = distance.is_some_and(|distance| distance.within(batch.agree));
-		ensure!(near, "what it makes of two inputs together is not what it makes of each");
+		ensure!(near, "what it makes of inputs together is not what it makes of each");
 	}
 	Ok(())
 }
 
-fn open(shared: &Shared, model: &ModelFiles) -> Result<Pipeline> {
-	let files = Model::verify(Path::new(&model.dir))?;
-	files.expect(model.manifest)?;
-	Pipeline::open(&shared.runtime, &files, model.kind)
+/// Whether a file holds these bytes.
+fn holds(file: &Path, bytes: &[u8]) -> io::Result<bool> {
+	let mut from = fs::File::open(file)?;
+	let (mut buffer, mut kept) = (vec![0; 1 << 20], 0);
+	loop {
+		let read = from.read(&mut buffer[kept..])?;
+		if read == 0 {
+			return Ok(false);
+		}
+		let filled = &buffer[..kept + read];
+		if filled.windows(bytes.len()).any(|window| window == bytes) {
+			return Ok(true);
+		}
+		// What was found may lie across the end.
+		let rest = filled.len().min(bytes.len() - 1);
+		let from = filled.len() - rest;
+		buffer.copy_within(from..from + rest, 0);
+		kept = rest;
+	}
 }
 
 /// Runs an input that is made by rule: the model is warm after that, and whoever fails at another knows whether this machine can run it at all.
@@ -334,19 +345,18 @@ fn trial(shared: &Shared, pipeline: &Pipeline, id: JobId) -> Result<u64> {
 	Ok((done.seconds * 1e3) as u64)
 }
 
-fn refuse(shared: &Shared, job: &Job, reason: String) {
-	let answer = match job.run {
-		None => Answer::Opened(job.id, Err(reason)),
-		Some(_) => {
-			shared.jobs().remove(&job.id);
-			Answer::Done(job.id, Err(JobError::Runtime(reason)))
-		},
+fn refuse(shared: &Shared, id: JobId, runs: bool, reason: String) {
+	let answer = if runs {
+		shared.jobs().remove(&id);
+		Answer::Done(id, Err(JobError::Machine(reason)))
+	} else {
+		Answer::Opened(id, Err(reason))
 	};
 	shared.parent.tell(&answer);
 }
 
 /// Runs jobs together if that goes, one after the other if not.
-fn run_all(shared: &Shared, opened: &mut Opening, mut runs: Vec<(JobId, Run)>) {
+fn run_all(shared: &Shared, opened: &mut Open, mut runs: Vec<(JobId, Run)>) {
 	let flag = |id: &JobId| (*id, shared.jobs().get(id).cloned().unwrap_or_default());
 	runs.retain(|(id, _)| {
 		let wanted = !flag(id).1.load(Relaxed);
@@ -360,11 +370,9 @@ fn run_all(shared: &Shared, opened: &mut Opening, mut runs: Vec<(JobId, Run)>) {
 	if runs.len() > 1 {
 		// From here on they run.
 		jobs.iter().for_each(|(id, _)| shared.parent.tell(&Answer::Alive(*id)));
-		let item = |(_, run): &'_ (JobId, Run)| (run.keys, run.item);
-		let keyed: Vec<(Keys, u32)> = runs.iter().map(item).collect();
-		let inputs = runs.iter().zip(&keyed);
-		let items: Vec<Item> = inputs
-			.map(|((_, run), (keys, item))| Item { keys, item: *item, input: &run.input })
+		let items: Vec<Item> = runs
+			.iter()
+			.map(|(_, run)| Item { keys: &run.keys, item: run.item, input: &run.input })
 			.collect();
 		match compute_together(&opened.pipeline, &items, &mut watch(&jobs)) {
 			Some(Ok(results)) => {
@@ -395,7 +403,7 @@ fn run_all(shared: &Shared, opened: &mut Opening, mut runs: Vec<(JobId, Run)>) {
 /// Tells the parent what came of a job.
 fn answer(shared: &Shared, id: JobId, result: Result<Computed, JobError>) {
 	shared.jobs().remove(&id);
-	let failed = matches!(result, Err(JobError::Runtime(_)));
+	let failed = matches!(result, Err(JobError::Runtime(_) | JobError::Machine(_)));
 	shared.parent.tell(&Answer::Done(id, result.map(Into::into)));
 	if failed && matches!(shared.runtime.provider(), Provider::Cuda { .. }) {
 		tracing::warn!(
@@ -446,7 +454,7 @@ mod tests {
 		let batch = Batch { most: 4, agree: 200 };
 		let refused = |model: &Model| {
 			let pipeline = Pipeline::open(runtime, model, model.kind()).unwrap();
-			together(&pipeline, batch).err().map(|error| format!("{error:#}"))
+			together(&pipeline, model, batch).err().map(|error| format!("{error:#}"))
 		};
 		let (_dir, each) = rows(|graph| graph.node("Add", &["x", "x"], "y", &[]));
 		assert_eq!(refused(&each), None);
@@ -458,7 +466,31 @@ mod tests {
 		assert!(why.contains("not what it makes of each"), "{why}");
 		let dir = folder(&[("model.onnx", &doubling_model())]);
 		let why = refused(&Model::verify(dir.path()).unwrap()).unwrap();
-		assert!(why.contains("no dimension open"), "{why}");
+		assert!(why.contains("takes one at a time"), "{why}");
+		// Scaled by the largest number of all: inputs of one size agree, and a huge one beside them changes them.
+		let (_dir, scaled) = rows(|graph| {
+			graph
+				.node("Abs", &["x"], "sizes", &[])
+				.node("ReduceMax", &["sizes"], "largest", &[("keepdims", 0)])
+				.node("Div", &["x", "largest"], "small", &[])
+				.node("Round", &["small"], "rough", &[])
+				.node("Add", &["x", "rough"], "y", &[])
+		});
+		assert!(refused(&scaled).is_some());
+	}
+
+	#[test]
+	fn a_word_is_found_wherever_it_stands() {
+		let dir = tempfile::tempdir().unwrap();
+		let file = dir.path().join("model.onnx");
+		for at in [0, 5, (1 << 20) - 7, (1 << 20) + 3] {
+			let mut bytes = vec![b'D'; (1 << 20) + 100];
+			fs::write(&file, &bytes).unwrap();
+			assert!(!holds(&file, QUANTIZED).unwrap());
+			bytes[at..at + QUANTIZED.len()].copy_from_slice(QUANTIZED);
+			fs::write(&file, &bytes).unwrap();
+			assert!(holds(&file, QUANTIZED).unwrap(), "{at}");
+		}
 	}
 
 	#[test]

@@ -3,12 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{ensure, Context, Result};
-use cuckoo_primitives::{sketch::Keys, ModelId, ModelKind};
+use cuckoo_primitives::{BlockNumber, ModelId, ModelKind};
 use sp_core::H256;
 
 use super::{
-	protocol::{Batch, ModelFiles},
-	supervisor::{Ready, Urgency, Worker, WorkerOptions},
+	protocol::{Batch, ModelFiles, Run},
+	supervisor::{Ready, Worker, WorkerOptions},
 };
 use crate::{
 	job::{Computed, JobError},
@@ -17,6 +17,8 @@ use crate::{
 
 /// A job hangs after ten times what the slowest machine that should still earn takes for an inference, but not before this.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+/// Nor after this: no deadline is that far away.
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A model that this miner serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +43,14 @@ impl Served {
 		ModelFiles { dir, kind: self.kind, manifest: self.manifest, batch: self.batch }
 	}
 
+	/// A picture gives a sign of life with each step; of anything else those that run together come together.
 	fn patience(&self) -> Duration {
-		(Duration::from_millis(self.reference_ms.into()) * 10 * self.at_a_time())
-			.max(LEAST_PATIENCE)
+		let together = match self.kind {
+			ModelKind::TextToImage => 1,
+			ModelKind::Tensor | ModelKind::TextEmbedding => self.at_a_time(),
+		};
+		let expected = Duration::from_millis(self.reference_ms.into());
+		(expected * 10 * together).clamp(LEAST_PATIENCE, MOST_PATIENCE)
 	}
 
 	/// How many inputs one device runs together at most.
@@ -60,23 +67,42 @@ pub struct Workers {
 }
 
 impl Workers {
-	/// Begins a worker for each of these devices; fails if one of them cannot be used. What they do is counted in `stats`.
+	/// Begins a worker for each of these devices; fails if none of them can be used, and does without those that cannot. What they do is counted in `stats`.
 	pub async fn start(options: WorkerOptions, devices: &[i32], stats: Arc<Stats>) -> Result<Self> {
 		ensure!(!devices.is_empty(), "no device to run models on");
 		let mut workers = Vec::new();
 		for device in devices {
 			let mut options = options.clone();
 			options.runtime.device = *device;
-			let worker = Worker::start(options).await?;
-			stats.runs_on(worker.device, &worker.ready.provider);
-			workers.push(worker);
+			match Worker::start(options).await {
+				Ok(worker) => {
+					stats.runs_on(worker.device, &worker.ready.provider);
+					workers.push(worker);
+				},
+				Err(error) if devices.len() > 1 => {
+					let error = format!("{error:#}");
+					tracing::error!(device, error, "this device cannot be used; the others are");
+				},
+				Err(error) => return Err(error),
+			}
 		}
+		ensure!(!workers.is_empty(), "none of the devices {devices:?} can be used");
 		Ok(Self { workers, stats })
+	}
+
+	/// No device at all.
+	pub fn none(stats: Arc<Stats>) -> Self {
+		Self { workers: Vec::new(), stats }
 	}
 
 	/// Each of them.
 	pub fn all(&self) -> &[Worker] {
 		&self.workers
+	}
+
+	/// Whether there is a device that works.
+	pub fn is_alive(&self) -> bool {
+		self.workers.iter().any(Worker::is_alive)
 	}
 
 	/// What each runs on.
@@ -103,7 +129,10 @@ impl Workers {
 
 	/// Whether this machine can run a model at all: after something else failed.
 	pub async fn can_run(&self, model: &Served) -> bool {
-		for worker in &self.workers {
+		if !self.is_alive() {
+			return false;
+		}
+		for worker in self.workers.iter().filter(|worker| worker.is_alive()) {
 			if !worker.open(model.files()).await.is_ok_and(|opened| opened.trial.is_ok()) {
 				return false;
 			}
@@ -111,19 +140,18 @@ impl Workers {
 		true
 	}
 
-	/// Runs one item on the device that has least to do; what is more urgent comes first there. Dropping the future gives the job up.
+	/// Runs one item, that is due at the block `due`, on the device that has least to do; what is due sooner comes first there. Dropping the future gives the job up.
 	pub async fn run(
 		&self,
 		model: &Served,
-		keys: Keys,
-		item: u32,
-		input: Vec<u8>,
-		urgency: Urgency,
+		run: Run,
+		due: BlockNumber,
 	) -> Result<Computed, JobError> {
-		let free = self.workers.iter().min_by_key(|worker| worker.queued());
-		let worker = free.ok_or_else(|| JobError::Runtime("there is no worker".into()))?;
+		let alive = self.workers.iter().filter(|worker| worker.is_alive());
+		let free = alive.min_by_key(|worker| worker.queued());
+		let worker = free.ok_or_else(|| JobError::Machine("no device can be used".into()))?;
 		let begun = self.stats.begun(worker.device, model.model);
-		let result = worker.run(model.files(), keys, item, input, model.patience(), urgency).await;
+		let result = worker.run(model.files(), run, model.patience(), due).await;
 		match &result {
 			Ok(computed) => begun.done(computed.seconds),
 			Err(_) => begun.failed(),

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use codec::{Decode, DecodeAll, Encode};
-use cuckoo_primitives::{sketch::Keys, tolerance::Leaf, work::MAX_BLOB_BYTES, ModelKind};
+use cuckoo_primitives::{sketch::Keys, tolerance::Leaf, work::MAX_BLOB_BYTES, ModelKind, TaskId};
 use sp_core::H256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -37,13 +37,28 @@ pub struct Batch {
 	pub agree: u32,
 }
 
+/// One item to run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Run {
+	/// The task that it is of: only items of one task are run together.
+	pub task: TaskId,
+	/// Its number in the task.
+	pub item: u32,
+	/// What its sketch is made with.
+	pub keys: Keys,
+	/// Its input's bytes.
+	pub input: Vec<u8>,
+	/// Never together with others: it, or one beside it, has failed before.
+	pub alone: bool,
+}
+
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
 	/// Open a model, if it is not open, and run an input of our own making.
 	Open(JobId, ModelFiles),
 	/// Run one item.
-	Run(JobId, ModelFiles, Keys, u32, Vec<u8>),
+	Run(JobId, ModelFiles, Run),
 	/// Nobody waits for this job any more.
 	Cancel(JobId),
 }
@@ -183,11 +198,9 @@ mod tests {
 	#[test]
 	fn what_is_written_is_read() {
 		let keys = Keys { task: H256::repeat_byte(1), court: None };
-		let requests = [
-			Request::Open(1, model()),
-			Request::Run(2, model(), keys, 3, vec![9; 1_000]),
-			Request::Cancel(2),
-		];
+		let run = Run { task: 5, item: 3, keys, input: vec![9; 1_000], alone: true };
+		let requests =
+			[Request::Open(1, model()), Request::Run(2, model(), run), Request::Cancel(2)];
 		let mut bytes = Vec::new();
 		requests.iter().for_each(|request| write(&mut bytes, request).unwrap());
 		let mut from = bytes.as_slice();

@@ -1,7 +1,8 @@
 //! Keeps one worker alive: begins it, hands it jobs, and begins it anew when it ends, hangs or says what makes no sense.
 //!
 //! The job that a worker was at when it ended has failed, and whoever gave it may try again. Those that waited behind it are handed to the next worker: they cost nothing.
-//! The worker has what it runs and what it runs next, no more: what waits here is handed on by its urgency, and a task that is due sooner overtakes the others.
+//! The worker has what it runs and what it runs next, no more: what waits here is handed on by its urgency, and a task that is due sooner overtakes the others. While no process can be
+//! begun, jobs are given back at once: another device may have time for them.
 
 use std::{
 	collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
 	path::PathBuf,
 	process::{ExitStatus, Stdio},
 	sync::{
-		atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+		atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
 		Arc,
 	},
 	time::{Duration, Instant},
@@ -18,7 +19,7 @@ use std::{
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::ValueEnum;
 use cuckoo_client::cli::LogFormat;
-use cuckoo_primitives::{sketch::Keys, BlockNumber, TaskId};
+use cuckoo_primitives::{BlockNumber, TaskId};
 use tokio::{
 	process::{Child, ChildStdin, ChildStdout, Command},
 	sync::{mpsc, oneshot},
@@ -27,7 +28,7 @@ use tokio::{
 
 use super::{
 	child::{CUDA_FAILED, TOO_LARGE},
-	protocol::{self, Answer, JobId, ModelFiles, Opened, Request},
+	protocol::{self, Answer, JobId, ModelFiles, Opened, Request, Run},
 };
 use crate::{
 	job::{Computed, JobError},
@@ -61,8 +62,6 @@ pub struct WorkerOptions {
 	pub memory_limit: Option<u64>,
 	/// The memory that one may take on the host, in bytes.
 	pub process_limit: Option<u64>,
-	/// How many inputs one may run together.
-	pub batch: u32,
 }
 
 impl WorkerOptions {
@@ -92,8 +91,6 @@ impl WorkerOptions {
 				command.args([name, &limit.to_string()]);
 			}
 		}
-		// NVML counts devices by their bus, CUDA by their speed unless it is told otherwise.
-		command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
 		// A group of its own: Ctrl-C is for the parent, which lets it finish. It ends with the parent all the same, when its standard input closes.
 		command.process_group(0).kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
 		command
@@ -120,10 +117,11 @@ pub struct Worker {
 	queued: Arc<AtomicUsize>,
 	restarts: Arc<AtomicU32>,
 	process: Arc<AtomicU32>,
+	alive: Arc<AtomicBool>,
 }
 
 /// When a job is due, and of which task it is: what is less is run first, so that a task's items stay together.
-pub type Urgency = (BlockNumber, TaskId);
+type Urgency = (BlockNumber, TaskId);
 
 /// A job as it is given.
 struct Order {
@@ -136,12 +134,7 @@ struct Order {
 
 enum Work {
 	Open(oneshot::Sender<Result<Opened, String>>),
-	Run {
-		keys: Keys,
-		item: u32,
-		input: Vec<u8>,
-		reply: oneshot::Sender<Result<Computed, JobError>>,
-	},
+	Run { run: Run, reply: oneshot::Sender<Result<Computed, JobError>> },
 }
 
 impl Work {
@@ -156,7 +149,7 @@ impl Work {
 	fn fail(self, reason: String) {
 		match self {
 			Self::Open(reply) => drop(reply.send(Err(reason))),
-			Self::Run { reply, .. } => drop(reply.send(Err(JobError::Runtime(reason)))),
+			Self::Run { reply, .. } => drop(reply.send(Err(JobError::Machine(reason)))),
 		}
 	}
 }
@@ -213,6 +206,7 @@ impl Worker {
 			queued: Arc::default(),
 			restarts: Arc::default(),
 			process: Arc::default(),
+			alive: Arc::new(AtomicBool::new(true)),
 		};
 		let supervisor = Supervisor {
 			options,
@@ -222,6 +216,7 @@ impl Worker {
 			last: 0,
 			restarts: worker.restarts.clone(),
 			process: worker.process.clone(),
+			alive: worker.alive.clone(),
 		};
 		tokio::spawn(supervisor.attend(process));
 		Ok(worker)
@@ -235,6 +230,11 @@ impl Worker {
 	/// How often it was begun anew.
 	pub fn restarts(&self) -> u32 {
 		self.restarts.load(Relaxed)
+	}
+
+	/// Whether it can be given jobs: not while its process cannot be begun anew.
+	pub fn is_alive(&self) -> bool {
+		self.alive.load(Relaxed)
 	}
 
 	/// The process's number; 0 while there is none.
@@ -252,19 +252,18 @@ impl Worker {
 			.map_err(|reason| anyhow!(reason))
 	}
 
-	/// Runs one item. Dropping the future gives the job up. `patience` is how long it may go without a sign of life: between two denoising steps, or for all of a tensor model's run.
+	/// Runs one item, that is due at the block `due`. Dropping the future gives the job up. `patience` is how long it may go without a sign of life: between two denoising steps, or for all of a tensor model's run.
 	pub async fn run(
 		&self,
 		model: ModelFiles,
-		keys: Keys,
-		item: u32,
-		input: Vec<u8>,
+		run: Run,
 		patience: Duration,
-		urgency: Urgency,
+		due: BlockNumber,
 	) -> Result<Computed, JobError> {
 		let (reply, answer) = oneshot::channel();
-		let work = Work::Run { keys, item, input, reply };
-		let gone = |_| JobError::Runtime("the worker's supervisor has ended".into());
+		let urgency = (due, run.task);
+		let work = Work::Run { run, reply };
+		let gone = |_| JobError::Machine("the worker's supervisor has ended".into());
 		self.give(Order { model, work, patience, urgency }, answer).await.map_err(gone)?
 	}
 
@@ -381,6 +380,7 @@ struct Supervisor {
 	last: JobId,
 	restarts: Arc<AtomicU32>,
 	process: Arc<AtomicU32>,
+	alive: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -429,13 +429,26 @@ impl Supervisor {
 							"the worker cannot be begun, trying again"
 						);
 						pause = (pause * 2).min(LONGEST_PAUSE);
+						self.give_back(&format!("{error:#}"));
 					},
 				}
-				self.pending.retain(|_, pending| pending.order.work.is_wanted());
 				if self.received.is_closed() && self.received.is_empty() {
 					return;
 				}
 			};
+			self.alive.store(true, Relaxed);
+		}
+	}
+
+	/// There is no process, and who knows when there will be: all jobs go back to those who gave them.
+	fn give_back(&mut self, why: &str) {
+		self.alive.store(false, Relaxed);
+		let why = format!("device {} cannot be used: {why}", self.options.runtime.device);
+		for pending in core::mem::take(&mut self.pending).into_values() {
+			pending.order.work.fail(why.clone());
+		}
+		while let Ok(order) = self.received.try_recv() {
+			order.work.fail(why.clone());
 		}
 	}
 
@@ -479,15 +492,19 @@ impl Supervisor {
 
 	/// Gives the worker what it runs next: what is due first, and of that what came first.
 	fn hand_on(&mut self, process: &Process) {
-		let ahead = (self.options.batch.max(1) as usize).saturating_mul(2);
 		let held = |pending: &Pending| pending.stage == Stage::Held;
 		let mut there = self.pending.values().filter(|pending| !held(pending)).count();
-		while there < ahead {
+		loop {
 			let waiting = self.pending.iter_mut().filter(|(_, pending)| held(pending));
 			let Some((id, next)) = waiting.min_by_key(|(id, next)| (next.order.urgency, **id))
 			else {
 				return;
 			};
+			// One batch that runs, and the next.
+			let together = next.order.model.batch.map_or(1, |batch| batch.most.max(1));
+			if there >= (together as usize).saturating_mul(2) {
+				return;
+			}
 			next.stage = Stage::Waiting;
 			// If the process is over, it is sent again to the next.
 			let _ = process.requests.send(request(*id, &next.order));
@@ -557,6 +574,6 @@ fn request(id: JobId, order: &Order) -> Request {
 	let model = order.model.clone();
 	match &order.work {
 		Work::Open(_) => Request::Open(id, model),
-		Work::Run { keys, item, input, .. } => Request::Run(id, model, *keys, *item, input.clone()),
+		Work::Run { run, .. } => Request::Run(id, model, run.clone()),
 	}
 }

@@ -151,7 +151,7 @@ impl Node {
 		self.pool.genesis
 	}
 
-	/// The address of the node in use.
+	/// The address of the node in use, without what may be a key in it.
 	pub fn url(&self) -> String {
 		self.pool.url()
 	}
@@ -296,7 +296,7 @@ impl Pool {
 	}
 
 	fn url(&self) -> String {
-		self.urls.get(self.current.load(Relaxed)).cloned().unwrap_or_default()
+		self.urls.get(self.current.load(Relaxed)).map_or_else(String::new, |url| shown(url))
 	}
 
 	async fn rpc(&self) -> Result<Arc<WsClient>, NodeError> {
@@ -419,7 +419,8 @@ struct Health {
 
 /// Connects, and looks whether the node can be used.
 async fn dial(url: &str, genesis: Option<H256>) -> Result<(WsClient, H256), NodeError> {
-	let unreachable = |why: String| NodeError::Unreachable { url: url.into(), why };
+	let address = || shown(url);
+	let unreachable = |why: String| NodeError::Unreachable { url: address(), why };
 	let client = WsClientBuilder::new()
 		.connection_timeout(CONNECT)
 		.request_timeout(REQUEST)
@@ -433,15 +434,23 @@ async fn dial(url: &str, genesis: Option<H256>) -> Result<(WsClient, H256), Node
 	let unreachable = |error: ClientError| unreachable(describe(&error));
 	let found: H256 = client.request("chain_getBlockHash", [0u32]).await.map_err(unreachable)?;
 	if let Some(expected) = genesis.filter(|expected| *expected != found) {
-		return Err(NodeError::OtherChain { url: url.into(), expected, found });
+		return Err(NodeError::OtherChain { url: address(), expected, found });
 	}
 	let health: Health =
 		client.request("system_health", rpc_params![]).await.map_err(unreachable)?;
 	// A lone node of a development chain calls itself syncing now and then; there is nobody to sync from.
 	if health.is_syncing && health.should_have_peers {
-		return Err(NodeError::Syncing { url: url.into() });
+		return Err(NodeError::Syncing { url: address() });
 	}
 	Ok((client, found))
+}
+
+/// An address without user, path and query: whoever sells access to nodes puts keys there, and this is for logs.
+fn shown(url: &str) -> String {
+	let (scheme, rest) = url.split_once("://").unwrap_or(("ws", url));
+	let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+	let host = host.rsplit('@').next().unwrap_or_default();
+	format!("{scheme}://{host}")
 }
 
 /// Parameters that are JSON already.

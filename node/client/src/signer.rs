@@ -107,9 +107,6 @@ pub enum TxError {
 		/// The last block that it could have been in.
 		last: u32,
 	},
-	/// It could not be written down, so it was not sent.
-	#[error("the transaction could not be kept, so it was not sent: {0}")]
-	NotKept(String),
 	/// The program is shutting down.
 	#[error("the signer has stopped: the program is shutting down")]
 	Stopped,
@@ -242,7 +239,14 @@ impl Actor {
 			};
 			if let Some(outbox) = &self.outbox {
 				let kept = Signed { nonce, born, bytes: signed.encoded().to_vec() };
-				outbox.keep(&kept).map_err(|error| TxError::NotKept(format!("{error:#}")))?;
+				// Sent all the same: not to show a result because the disk is full costs more than to sign it again after a restart.
+				if let Err(error) = outbox.keep(&kept) {
+					tracing::error!(
+						nonce,
+						error = format!("{error:#}"),
+						"a transaction could not be kept"
+					);
+				}
 			}
 			let progress = match signed.submit_and_watch().await {
 				Ok(progress) => Some(progress),

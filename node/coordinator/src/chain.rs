@@ -279,9 +279,7 @@ impl Chain for NodeChain {
 				Err(error @ (TxError::Dispatch { .. } | TxError::Invalid(_))) => {
 					Err(PostError::Refused(error.to_string()))
 				},
-				Err(error @ (TxError::Node(_) | TxError::NotKept(_))) => {
-					Err(PostError::NotSent(error.to_string()))
-				},
+				Err(error @ TxError::Node(_)) => Err(PostError::NotSent(error.to_string())),
 				Err(error @ (TxError::TimedOut { .. } | TxError::Stopped)) => {
 					Err(PostError::Unsure(error.to_string()))
 				},
