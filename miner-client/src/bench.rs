@@ -17,7 +17,7 @@ use crate::{
 	calibration::{made, made_alike, percentile},
 	cli::Settings,
 	gpu::Gpus,
-	job::{compute, compute_together, Item},
+	job::{begin, compute, compute_together, Item},
 	model::Model,
 	pipeline::{Pipeline, Unwatched},
 	run::on_chain_of,
@@ -197,11 +197,22 @@ fn measure(
 	for number in 0..WARM_UP {
 		run(number)?;
 	}
+	// As in a worker: the next input is read while this one runs.
+	let ahead = |number: u32| if batch > 1 { None } else { begin(&pipeline, item(number)) };
 	let (start, mut times) = (Instant::now(), Vec::new());
 	let mut number = 0u32;
+	let (mut early, mut free) = (ahead(number), Instant::now());
 	while times.is_empty() || start.elapsed() < duration {
-		times.extend(run(number)?);
-		number = number.wrapping_add(batch);
+		let next = number.wrapping_add(batch);
+		match early.take() {
+			Some(begun) => {
+				early = ahead(next);
+				times.push(begun?.finish(&pipeline, free)?.seconds * 1e3);
+				free = Instant::now();
+			},
+			None => times.extend(run(number)?),
+		}
+		number = next;
 	}
 	let seconds = start.elapsed().as_secs_f64();
 	// The picture is the one kind whose time depends on a setting of the job.

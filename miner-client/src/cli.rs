@@ -29,11 +29,13 @@ const STEPS: &str = "\
 From nothing to mining:
   1. miner-client key generate --key-file operator.json
        makes the operator's key and prints its account; send it a few CAI for fees.
-  2. miner-client register --owner-key-file owner.json --operator ACCOUNT --bond 20001 --name \"My rig\"
-       stakes the owner's CAI behind that operator, once. More than 20,000 CAI; the owner's key can stay elsewhere.
-  3. miner-client doctor --key-file operator.json --model-dir MODEL
+  2. miner-client models pull MODEL --from URL
+       fetches a model; miner-client bench tells whether this machine is fast enough for it.
+  3. miner-client register --owner-key-file owner.json --operator ACCOUNT --bond 21000 --name \"My rig\"
+       stakes the owner's CAI behind that operator, once. More than 20,000 CAI, with room for a slash; the owner's key can stay elsewhere.
+  4. miner-client doctor --key-file operator.json --model-dir MODEL
        looks at ONNX Runtime, the GPU, the model's files, the node and the registration, and says what is missing.
-  4. miner-client run --key-file operator.json --model-dir MODEL
+  5. miner-client run --key-file operator.json --model-dir MODEL
        mines until it is told to stop (Ctrl-C finishes what was promised, a second one stops at once).";
 
 /// Runs ONNX models for the Cuckoo network and earns CAI for it.

@@ -9,7 +9,10 @@ use cuckoo_primitives::{
 	work::{MAX_BLOB_BYTES, NO_OUTPUT},
 };
 
-use crate::pipeline::{Output, Pipeline, Watch};
+use crate::{
+	pipeline::{Output, Pipeline, Watch},
+	session::Running,
+};
 
 /// Why a job has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
@@ -64,6 +67,30 @@ pub struct Item<'a> {
 	pub item: u32,
 	/// Its input's bytes.
 	pub input: &'a [u8],
+}
+
+/// An item whose run was begun before it is waited for.
+pub struct Begun {
+	running: Running,
+	since: Instant,
+	keys: Keys,
+	item: u32,
+}
+
+/// Reads an item's input and begins its run; `None` where that brings nothing, see [`Pipeline::begin`].
+pub fn begin(pipeline: &Pipeline, of: Item<'_>) -> Option<Result<Begun, JobError>> {
+	let (since, keys, item) = (Instant::now(), *of.keys, of.item);
+	let begun = |running| Begun { running, since, keys, item };
+	Some(pipeline.begin(of.input)?.map(begun))
+}
+
+impl Begun {
+	/// Waits for its end. Until `free` the device was at another one, and that time does not count.
+	pub fn finish(self, pipeline: &Pipeline, free: Instant) -> Result<Computed, JobError> {
+		let output = pipeline.finish(self.running)?;
+		let seconds = self.since.max(free).elapsed().as_secs_f64();
+		Computed::of(output, &self.keys, self.item, seconds)
+	}
 }
 
 /// Runs several items of one model at once, each of which took its part of the time; `None` if they cannot be, see [`Pipeline::run_together`].

@@ -123,13 +123,30 @@ impl Session {
 
 	/// Runs the model: all its outputs, in the order of [`Self::outputs`].
 	pub fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<Tensor>, JobError> {
-		let gone =
-			|| JobError::Runtime("the session's thread is gone; restart miner-client".into());
+		self.begin(inputs)?.wait()
+	}
+
+	/// Begins a run, which goes on by itself once those before it are over.
+	pub fn begin(&self, inputs: Vec<(String, Tensor)>) -> Result<Running, JobError> {
 		let (reply, answer) = mpsc::sync_channel(1);
 		let (requests, _) = self.thread.as_ref().ok_or_else(gone)?;
 		requests.send(Request { inputs, reply }).map_err(|_| gone())?;
-		answer.recv().map_err(|_| gone())?
+		Ok(Running(answer))
 	}
+}
+
+/// A run that was begun.
+pub struct Running(mpsc::Receiver<Result<Vec<Tensor>, JobError>>);
+
+impl Running {
+	/// Waits for what comes of it.
+	pub fn wait(self) -> Result<Vec<Tensor>, JobError> {
+		self.0.recv().map_err(|_| gone())?
+	}
+}
+
+fn gone() -> JobError {
+	JobError::Machine("the session's thread is gone; restart miner-client".into())
 }
 
 fn serve(

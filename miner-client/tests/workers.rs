@@ -382,16 +382,17 @@ async fn what_is_due_first_is_run_first() {
 		worker.run(model.clone(), Run { task, ..item(picture(4)) }, LONG, due).await.unwrap();
 		order.lock().unwrap().push(name);
 	};
-	// The worker has the first two when the others come: what it runs, and what it runs next.
+	// The worker has the first three when the others come: what it runs, and what it runs next.
 	tokio::join!(
 		job('a', (20, 1)),
 		job('b', (20, 1)),
+		job('x', (20, 9)),
 		job('c', (20, 3)),
 		job('d', (20, 2)),
 		job('e', (10, 9)),
 		job('f', (20, 2)),
 	);
-	assert_eq!(order.into_inner().unwrap(), ['a', 'b', 'e', 'd', 'f', 'c']);
+	assert_eq!(order.into_inner().unwrap(), ['a', 'b', 'x', 'e', 'd', 'f', 'c']);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use crate::{
 	job::JobError,
 	model::Model,
 	runtime::Runtime,
+	session::Running,
 	tensors::{self, Tensor},
 };
 
@@ -96,6 +97,24 @@ impl Pipeline {
 			Self::TextToImage(pipeline) => pipeline.run(&job(input, "text-to-image")?, watch),
 			Self::Tensor(model) => model.run(input, watch),
 			Self::TextEmbedding(pipeline) => pipeline.run(&job(input, "text-embedding")?, watch),
+		}
+	}
+
+	/// Reads an input and begins its run, so that the next one can be read meanwhile; `None` where a run is more than one pass through a network.
+	pub fn begin(&self, input: &[u8]) -> Option<Result<Running, JobError>> {
+		match self {
+			Self::Tensor(model) => Some(model.begin(input)),
+			Self::TextToImage(_) | Self::TextEmbedding(_) => None,
+		}
+	}
+
+	/// Waits for a run that [`Self::begin`] began, and makes its result.
+	pub fn finish(&self, running: Running) -> Result<Output, JobError> {
+		match self {
+			Self::Tensor(model) => model.finish(running, &mut Unwatched),
+			Self::TextToImage(_) | Self::TextEmbedding(_) => {
+				Err(JobError::Machine("the run is of another model".into()))
+			},
 		}
 	}
 

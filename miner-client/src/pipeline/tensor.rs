@@ -7,7 +7,7 @@ use crate::{
 	job::JobError,
 	model::Model,
 	runtime::Runtime,
-	session::{Port, Session},
+	session::{Port, Running, Session},
 	tensors::{self, Tensor},
 };
 
@@ -30,8 +30,18 @@ impl TensorModel {
 
 	/// Runs a safetensors file of the named inputs. All outputs become the result, their values in the file's order.
 	pub fn run(&self, input: &[u8], watch: &mut dyn Watch) -> Result<Output, JobError> {
+		self.finish(self.begin(input)?, watch)
+	}
+
+	/// Reads an input and begins its run: while it runs the next one can be read.
+	pub fn begin(&self, input: &[u8]) -> Result<Running, JobError> {
 		let inputs = inputs(self.session.inputs(), input).map_err(JobError::Input)?;
-		let found = self.session.run(inputs)?;
+		self.session.begin(inputs)
+	}
+
+	/// Waits for a run of this model, and makes its result.
+	pub fn finish(&self, running: Running, watch: &mut dyn Watch) -> Result<Output, JobError> {
+		let found = running.wait()?;
 		for (port, tensor) in self.session.outputs().iter().zip(&found) {
 			watch.tensor(&port.name, tensor);
 		}

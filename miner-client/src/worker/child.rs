@@ -21,7 +21,7 @@ use sp_core::H256;
 use super::protocol::{self, Answer, Batch, JobId, ModelFiles, Opened, Request, Run};
 use crate::{
 	calibration::{huge, made_alike, made_input},
-	job::{compute, compute_together, Computed, Item, JobError},
+	job::{begin, compute, compute_together, Begun, Computed, Item, JobError},
 	model::Model,
 	pipeline::{Pipeline, Unwatched, Watch},
 	runtime::{Options, Provider, Runtime},
@@ -140,6 +140,12 @@ struct Job {
 	run: Option<Run>,
 }
 
+impl Run {
+	fn item(&self) -> Item<'_> {
+		Item { keys: &self.keys, item: self.item, input: &self.input }
+	}
+}
+
 impl Job {
 	/// Whether it may be run together with this one.
 	fn joins(&self, first: &ModelFiles, run: &Run) -> bool {
@@ -185,12 +191,15 @@ impl Runner {
 	fn follow(mut self, queue: &mpsc::Receiver<Job>) {
 		// Taken from the queue, and not of the batch before it.
 		let mut next: Option<Job> = None;
+		// Its run, if it was begun while the one before it ran.
+		let mut early: Option<Result<Begun, JobError>> = None;
+		let mut free = Instant::now();
 		while let Some(Job { id, model, run }) = next.take().or_else(|| queue.recv().ok()) {
 			// To open a model may take minutes; a run gives signs of life.
 			let open = self.open.contains_key(&model.manifest);
 			let begun = if open { Answer::Alive(id) } else { Answer::Begun(id) };
 			self.shared.parent.tell(&begun);
-			let start = Instant::now();
+			let (start, begun_early) = (Instant::now(), early.take());
 			let shared = self.shared.clone();
 			let opened = match self.opened(&model) {
 				Ok(opened) => opened,
@@ -214,9 +223,28 @@ impl Runner {
 					Err(_) => break,
 				}
 			}
+			if others.is_empty() {
+				let begun = begun_early.or_else(|| begin(&opened.pipeline, run.item()));
+				if let Some(begun) = begun {
+					next = next.or_else(|| queue.try_recv().ok());
+					early = next
+						.as_ref()
+						.filter(|job| job.model.manifest == model.manifest)
+						// Where several run together, more may come.
+						.filter(|_| opened.most == 1 && !run.alone)
+						.and_then(|job| job.run.as_ref().filter(|run| !run.alone))
+						.and_then(|run| begin(&opened.pipeline, run.item()));
+					let result = begun.and_then(|begun| begun.finish(&opened.pipeline, free));
+					free = Instant::now();
+					answer(&shared, id, result);
+					leave_if_too_large(&shared);
+					continue;
+				}
+			}
 			let others = others.into_iter().filter_map(|job| Some((job.id, job.run?)));
 			let runs = [(id, run)].into_iter().chain(others).collect();
 			run_all(&shared, opened, runs);
+			free = Instant::now();
 		}
 	}
 
@@ -227,7 +255,7 @@ impl Runner {
 		if !self.open.contains_key(&key) {
 			let bytes = size(Path::new(&model.dir));
 			self.make_room(bytes);
-			let (pipeline, most) = begin(&self.shared, model)?;
+			let (pipeline, most) = open(&self.shared, model)?;
 			self.open.insert(key, Open { pipeline, most, bytes, used: 0 });
 		}
 		let opened = self.open.get_mut(&key).context("the model was closed at once")?;
@@ -260,7 +288,7 @@ fn size(dir: &Path) -> u64 {
 }
 
 /// Opens a model, and finds out how many inputs it runs together.
-fn begin(shared: &Shared, model: &ModelFiles) -> Result<(Pipeline, usize)> {
+fn open(shared: &Shared, model: &ModelFiles) -> Result<(Pipeline, usize)> {
 	let files = Model::verify(Path::new(&model.dir))?;
 	files.expect(model.manifest)?;
 	let pipeline = Pipeline::open(&shared.runtime, &files, model.kind)?;
@@ -370,10 +398,7 @@ fn run_all(shared: &Shared, opened: &mut Open, mut runs: Vec<(JobId, Run)>) {
 	if runs.len() > 1 {
 		// From here on they run.
 		jobs.iter().for_each(|(id, _)| shared.parent.tell(&Answer::Alive(*id)));
-		let items: Vec<Item> = runs
-			.iter()
-			.map(|(_, run)| Item { keys: &run.keys, item: run.item, input: &run.input })
-			.collect();
+		let items: Vec<Item> = runs.iter().map(|(_, run)| run.item()).collect();
 		match compute_together(&opened.pipeline, &items, &mut watch(&jobs)) {
 			Some(Ok(results)) => {
 				for ((id, _), result) in jobs.iter().zip(results) {

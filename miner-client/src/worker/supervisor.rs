@@ -500,9 +500,9 @@ impl Supervisor {
 			else {
 				return;
 			};
-			// One batch that runs, and the next.
+			// One batch that runs, the next, and one whose input is read meanwhile.
 			let together = next.order.model.batch.map_or(1, |batch| batch.most.max(1));
-			if there >= (together as usize).saturating_mul(2) {
+			if there > (together as usize).saturating_mul(2) {
 				return;
 			}
 			next.stage = Stage::Waiting;
