@@ -1,6 +1,6 @@
 //! `miner-client run`: puts the parts together.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{bail, ensure, Context, Result};
 use cuckoo_client::{calls, cli::LogFormat, Node, Outbox, Signer};
@@ -12,7 +12,7 @@ use crate::{
 	config::Config,
 	gpu::Gpus,
 	http::Coordinators,
-	journal::Journal,
+	journal::{self, Journal},
 	metrics,
 	miner::Miner,
 	model::Model,
@@ -54,9 +54,12 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 		..Report::default()
 	};
 	let status = Arc::new(Status::new(known, stats.clone()));
-	if until != Until::Ready {
-		server::serve(config.listen, status.clone(), prometheus).await?;
-	}
+	let machine = Machine::begin(&config, log_format, &status).await;
+	// What is wrong here is told at once, unless there may be promises to keep.
+	let machine = match machine {
+		Err(error) if !has_journal(&config.data_dir, &account) => return Err(error),
+		machine => machine,
+	};
 
 	let node = config.connect().await?;
 	let genesis = node.genesis();
@@ -70,14 +73,18 @@ pub async fn run(config: Config, log_format: LogFormat, until: Until) -> Result<
 	let folder = config.data_dir.join(format!("{chain}-{account}"));
 	let journal = Arc::new(Journal::open(&folder)?);
 	tracing::info!(folder = %folder.display(), "journal");
+	// After the journal, which says what to do where another miner has both.
+	if until != Until::Ready {
+		server::serve(config.listen, status.clone(), prometheus).await?;
+	}
 	let outbox = (until != Until::Ready).then(|| journal.clone() as Arc<dyn Outbox>);
 	let signer = Signer::start_with(node.clone(), key, outbox).await?;
 
 	let view = operator::view(&node, &account).await?;
 	let owner = view.as_ref().map_or_else(|| account.clone(), |view| view.owner.clone());
-	let prepared = match operator::check(view.as_ref(), &account) {
-		Ok(_) => prepare(&config, log_format, &node, &status).await,
-		Err(error) => Err(error),
+	let prepared = match (operator::check(view.as_ref(), &account), machine) {
+		(Ok(_), Ok(machine)) => prepare(machine, &node, config.batch).await,
+		(Err(error), _) | (_, Err(error)) => Err(error),
 	};
 	// To show what was promised takes no model and no GPU, and not to show it costs more than to miss a task: so that comes first, and then the end.
 	let owed = journal.records()?.len();
@@ -155,49 +162,53 @@ impl Prepared {
 	}
 }
 
-/// Begins the workers and opens the models. One of several that cannot be served is left out, loudly: the others earn without it.
-async fn prepare(
-	config: &Config,
-	log_format: LogFormat,
-	node: &Node,
-	status: &Status,
-) -> Result<Prepared> {
-	let stats = status.stats().clone();
-	let workers = Workers::start(config.worker(log_format), &config.devices, stats).await?;
-	if let Some(ready) = workers.ready().next().cloned() {
-		status.set_known(|report| {
-			(report.library, report.provider) = (ready.library, ready.provider);
-		});
-	}
-	let on_chain = operator::models(node).await?;
-	let (mut served, mut names) = (BTreeMap::new(), Vec::new());
-	for dir in &config.model_dir {
-		match serve_model(dir, &on_chain, config.batch, &workers).await {
-			Ok((model, name)) => {
-				tracing::info!(model = model.model, name, "ready");
-				names.push((model.model, name));
-				served.insert(model.model, model);
-			},
-			Err(error) if config.model_dir.len() > 1 => {
-				let error = format!("{error:#}");
-				tracing::error!(dir = %dir.display(), error, "this model is not served; the others are");
-			},
-			Err(error) => return Err(error),
+/// What of this machine is looked at before any node is asked.
+struct Machine {
+	models: Vec<Model>,
+	workers: Workers,
+}
+
+impl Machine {
+	/// Checks the models' files and begins the workers.
+	async fn begin(config: &Config, log_format: LogFormat, status: &Status) -> Result<Self> {
+		let models = config.model_dir.iter().map(|dir| (dir.as_path(), verify(dir)));
+		let models = usable(models.collect())?;
+		let stats = status.stats().clone();
+		let workers = Workers::start(config.worker(log_format), &config.devices, stats).await?;
+		if let Some(ready) = workers.ready().next().cloned() {
+			status.set_known(|report| {
+				(report.library, report.provider) = (ready.library, ready.provider);
+			});
 		}
+		Ok(Self { models, workers })
 	}
-	ensure!(!served.is_empty(), "none of the models can be served");
+}
+
+/// Opens the models.
+async fn prepare(machine: Machine, node: &Node, most: u32) -> Result<Prepared> {
+	let Machine { models, workers } = machine;
+	let on_chain = operator::models(node).await?;
+	let mut opened = Vec::new();
+	for model in &models {
+		opened.push((model.dir(), serve_model(model, &on_chain, most, &workers).await));
+	}
+	let (mut served, mut names) = (BTreeMap::new(), Vec::new());
+	for (model, name) in usable(opened)? {
+		tracing::info!(model = model.model, name, "ready");
+		names.push((model.model, name));
+		served.insert(model.model, model);
+	}
 	Ok(Prepared { workers, served, names })
 }
 
 /// Opens a model, so that one that cannot be opened is known before work for it is taken.
 async fn serve_model(
-	dir: &Path,
+	model: &Model,
 	on_chain: &[ModelView],
 	most: u32,
 	workers: &Workers,
 ) -> Result<(Served, String)> {
-	let model = verify(dir)?;
-	let view = on_chain_of(&model, on_chain)?;
+	let view = on_chain_of(model, on_chain)?;
 	let served = Served {
 		model: view.model,
 		dir: model.dir().to_path_buf(),
@@ -208,6 +219,33 @@ async fn serve_model(
 	};
 	workers.open(&served).await?;
 	Ok((served, view.name.clone()))
+}
+
+/// One of several models that cannot be served is left out, loudly: the others earn without it. Fails if none is left.
+fn usable<T>(models: Vec<(&Path, Result<T>)>) -> Result<Vec<T>> {
+	let alone = models.len() == 1;
+	let mut good = Vec::new();
+	for (dir, model) in models {
+		match model {
+			Ok(model) => good.push(model),
+			Err(error) if alone => return Err(error),
+			Err(error) => {
+				let error = format!("{error:#}");
+				tracing::error!(dir = %dir.display(), error, "this model is not served");
+			},
+		}
+	}
+	ensure!(!good.is_empty(), "none of the models can be served");
+	Ok(good)
+}
+
+/// Whether there is a journal of this key, of whatever chain.
+fn has_journal(data_dir: &Path, account: &AccountId32) -> bool {
+	let folders = fs::read_dir(data_dir).into_iter().flatten().flatten();
+	let end = format!("-{account}");
+	let of_key =
+		|entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.ends_with(&end));
+	folders.filter(of_key).any(|entry| entry.path().join(journal::FILE).exists())
 }
 
 /// How inputs of a model may be run together: not at all where every bit counts.
@@ -250,6 +288,26 @@ mod tests {
 	use crate::model::tests::folder;
 	use cuckoo_primitives::ModelKind;
 	use sp_core::H256;
+
+	#[test]
+	fn one_model_of_several_may_fail_and_not_all() {
+		let dir = Path::new("/models/a");
+		let bad = || Err(anyhow::anyhow!("its files are wrong"));
+		assert_eq!(usable(vec![(dir, Ok(1)), (dir, bad()), (dir, Ok(3))]).unwrap(), [1, 3]);
+		let alone = usable::<u8>(vec![(dir, bad())]).unwrap_err().to_string();
+		assert!(alone.contains("files are wrong"), "{alone}");
+		assert!(usable::<u8>(vec![(dir, bad()), (dir, bad())]).is_err());
+	}
+
+	#[test]
+	fn a_journal_is_found_whatever_its_chain() {
+		let dir = tempfile::tempdir().unwrap();
+		let (own, other) = (AccountId32::new([1; 32]), AccountId32::new([2; 32]));
+		assert!(!has_journal(&dir.path().join("nowhere"), &own));
+		let folder = dir.path().join(format!("91b171bb-{own}"));
+		drop(Journal::open(&folder).unwrap());
+		assert!(has_journal(dir.path(), &own) && !has_journal(dir.path(), &other));
+	}
 
 	#[test]
 	fn a_folder_is_matched_by_its_manifest() {

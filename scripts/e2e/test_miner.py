@@ -126,6 +126,7 @@ class Misfortunes(ChainTest):
         "clock": "//Alice//stash",
         "waiting": "//Bob//stash",
         "hanging": "//Dave//stash",
+        "gone": "//Eve//stash",
     }
     # In blocks, for those who need less time to give up, or more to go on.
     WORK_WINDOWS = {"corrupt": 6, "full": 10, "clock": 60, "waiting": 80, "hanging": 60}
@@ -258,6 +259,24 @@ class Misfortunes(ChainTest):
         file.write_bytes(good)
         done = self.check_settled(self.app, job, 300)
         self.assertGreaterEqual(done["round"], 1)
+
+    def test_what_was_promised_is_shown_without_the_model(self):
+        """Killed between commitment and reveal, and its model is gone: the miner takes no new work, shows what it has promised, is paid, and ends saying what is wrong."""
+        miner = self.start_miner("gone")
+        job = self.ask(self.app, "gone", steps=2)
+        wait_for("the commitment", lambda: miner.alive() and miner.wrote('"message":"commit is in a block"'), 90, every=0.02)
+        miner.kill()
+        self.model("gone").rename(self.folder / "away")
+        since = miner.written()
+        miner.start()
+        done = self.check_settled(self.app, job)
+        self.assertEqual(done["round"], 0)
+        wait_for("the miner to end", lambda: miner.child.poll() is not None, 90)
+        self.assertNotEqual(miner.child.returncode, 0)
+        self.assertTrue(miner.wrote("finishing what was promised", since) and miner.wrote("reveal is in a block", since))
+        account = self.network.key(self.MINERS["gone"])[1]
+        self.assertIsNone(self.network.operator(account)["free_slots"], "it is still online")
+        self.assertEqual(self.network.operator(account)["slashes"], [])
 
     def test_nothing_is_committed_that_a_full_disk_cannot_keep(self):
         """No room for the promise: it is said and nothing is committed. With room again the miner does the task, if it has ended after a new start by its service manager."""
