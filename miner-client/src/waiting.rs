@@ -99,8 +99,10 @@ impl Waiting {
 mod tests {
 	use super::*;
 
+	type Change = fn(&mut Book);
+
 	/// A book, and what happens to it: at which second, what.
-	fn after(events: &[(u64, fn(&mut Book))]) -> (Instant, Book) {
+	fn after(events: &[(u64, Change)]) -> (Instant, Book) {
 		let began = Instant::now();
 		let mut book =
 			Book { began, fetching: 0, computing: 0, since: None, before: Duration::ZERO };
@@ -110,10 +112,10 @@ mod tests {
 		(began, book)
 	}
 
-	const FETCH: fn(&mut Book) = |book| book.fetching += 1;
-	const FETCHED: fn(&mut Book) = |book| book.fetching -= 1;
-	const RUN: fn(&mut Book) = |book| book.computing += 1;
-	const RAN: fn(&mut Book) = |book| book.computing -= 1;
+	const FETCH: Change = |book| book.fetching += 1;
+	const FETCHED: Change = |book| book.fetching -= 1;
+	const RUN: Change = |book| book.computing += 1;
+	const RAN: Change = |book| book.computing -= 1;
 
 	#[test]
 	fn a_coordinator_that_answers_nothing_is_seen() {

@@ -397,7 +397,7 @@ async fn what_is_due_first_is_run_first() {
 
 #[tokio::test]
 async fn pictures_made_together_are_those_made_alone() {
-	let Some(mut options) = options() else { return };
+	let Some(options) = options() else { return };
 	let worker = Worker::start(options).await.unwrap();
 	let alone = files(&demo());
 	let together = ModelFiles { batch: Some(Batch { most: 4, agree: 200 }), ..alone.clone() };
@@ -414,7 +414,7 @@ async fn pictures_made_together_are_those_made_alone() {
 		expected.push(run(&alone, seed).await);
 	}
 	// A worker keeps a model as it was opened first.
-	let Some(mut options) = self::options() else { return };
+	let Some(options) = self::options() else { return };
 	let worker = Worker::start(options).await.unwrap();
 	worker.open(together.clone()).await.unwrap();
 	let jobs = (0..6).map(|seed| worker.run(together.clone(), item(input(seed)), LONG, DUE));
@@ -436,7 +436,7 @@ async fn pictures_made_together_are_those_made_alone() {
 
 #[tokio::test]
 async fn a_model_that_takes_one_input_runs_one() {
-	let Some(mut options) = options() else { return };
+	let Some(options) = options() else { return };
 	let worker = Worker::start(options).await.unwrap();
 	let dir = table();
 	let model = ModelFiles {
