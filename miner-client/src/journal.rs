@@ -29,6 +29,9 @@ use crate::job::Computed;
 /// The journal's file in its folder.
 pub const FILE: &str = "journal.redb";
 
+/// What of it is kept in memory: results are read once or twice.
+const CACHE_BYTES: usize = 16 << 20;
+
 /// A seat's name: the task and which draw of it.
 pub type Key = (TaskId, u32);
 /// An item of a seat: the task, which draw of it, and the item's number in the task.
@@ -259,7 +262,10 @@ impl Journal {
 			.create(folder)
 			.map_err(|error| JournalError::Folder { path: folder.to_path_buf(), error })?;
 		let lock = lock(&folder.join("lock"))?;
-		let database = Database::create(folder.join(FILE)).map_err(database)?;
+		let database = Database::builder()
+			.set_cache_size(CACHE_BYTES)
+			.create(folder.join(FILE))
+			.map_err(database)?;
 		let journal = Self { database, _lock: lock };
 		// So that readers find tables in a new file.
 		journal.change(Durability::Immediate, |_| Ok(()))?;

@@ -97,6 +97,18 @@ fn fit(room: &mut OwnedSemaphorePermit, bytes: usize) {
 	drop(room.split(rest));
 }
 
+/// How many threads read and write the journal. Each that is begun keeps some memory for good: many at a busy moment would make a program that runs for months larger.
+static DISK: Semaphore = Semaphore::const_new(2);
+
+/// Does something with the journal, on a thread that may wait for the disk.
+async fn on_disk<T: Send + 'static>(
+	work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WorkError> {
+	// Nobody closes it.
+	let _turn = DISK.acquire().await;
+	spawn_blocking(work).await.map_err(|_| WorkError::Ending)
+}
+
 /// Why a seat's result cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
@@ -170,9 +182,7 @@ pub async fn compute(
 		let (item, of, done, took): (_, _, _, Duration) = done?;
 		fetching += took;
 		let journal = tools.journal.clone();
-		spawn_blocking(move || journal.keep(key, item, of, &done))
-			.await
-			.map_err(|_| WorkError::Ending)??;
+		on_disk(move || journal.keep(key, item, of, &done)).await??;
 	}
 	metrics::stage(seat.model, "fetch", fetching.as_secs_f64());
 
@@ -182,7 +192,7 @@ pub async fn compute(
 	let operator = tools.signer.account();
 	let record = Record::new(seat, &leaves, salt, &tools.genesis, &operator, block);
 	let (journal, kept) = (tools.journal.clone(), record.clone());
-	spawn_blocking(move || journal.promise(&kept)).await.map_err(|_| WorkError::Ending)??;
+	on_disk(move || journal.promise(&kept)).await??;
 	tracing::info!(
 		task = seat.task,
 		round = seat.round,
@@ -265,7 +275,7 @@ pub async fn reveals(
 	tools: Arc<Tools>,
 	records: Vec<(Record, Vec<u32>)>,
 ) -> Result<Call, WorkError> {
-	let reveals = spawn_blocking(move || {
+	let reveals = on_disk(move || {
 		let mut shown = Vec::new();
 		let mut failed = None;
 		for (record, sample) in &records {
@@ -282,7 +292,7 @@ pub async fn reveals(
 			_ => Ok(shown),
 		}
 	});
-	Ok(calls::reveal(&reveals.await.map_err(|_| WorkError::Ending)??))
+	Ok(calls::reveal(&reveals.await??))
 }
 
 fn reveal(journal: &Journal, record: &Record, sample: &[u32]) -> Result<calls::Reveal, WorkError> {
@@ -328,7 +338,7 @@ pub async fn deliver(tools: &Tools, record: &Record) {
 	let peer = Peer { endpoint: &record.endpoint, operator: &record.coordinator_operator };
 	for item in 0..record.items {
 		let (journal, key) = (tools.journal.clone(), record.key());
-		let kept = spawn_blocking(move || {
+		let kept = on_disk(move || {
 			let leaf = journal.leaves(key, &[item])?.and_then(|leaves| leaves.first().copied());
 			Ok::<_, JournalError>(journal.output(key, item)?.zip(leaf))
 		});
