@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use anyhow::{bail, Context, Result};
 use clap::Args;
-use cuckoo_client::{cli::format_cai, keystore, Node};
+use cuckoo_client::{cli::format_cai, keystore, plain, Node};
 use cuckoo_primitives::{
 	views::{Duty, ModelView, Obstacle, OperatorView, Seat, SeatKind, Slash},
 	Balance, ModelId, PoolStatus, SlashReason,
@@ -114,8 +114,9 @@ fn described(
 		Some(free) => format!("online, {free} free slots"),
 		None => "offline".into(),
 	};
+	let name = plain::line(&pool.intro.name);
 	let mut lines = vec![
-		("pool", format!("{:?} of {}, {}", pool.intro.name, pool.owner, standing(&pool.status))),
+		("pool", format!("{name:?} of {}, {}", pool.owner, standing(&pool.status))),
 		("operator", format!("{}, {:?}, {online}", pool.operator, pool.role)),
 		("fees", format!("{} CAI to pay them with", format_cai(free))),
 		("bond", format!("{} CAI of the owner's own", format_cai(pool.own))),
@@ -160,7 +161,7 @@ fn commission(pool: &OperatorView) -> String {
 
 fn model_name(model: ModelId, models: &[ModelView]) -> String {
 	match models.iter().find(|view| view.model == model) {
-		Some(view) => format!("model {model} ({})", view.name),
+		Some(view) => format!("model {model} ({})", plain::line(&view.name)),
 		None => format!("model {model}"),
 	}
 }
@@ -311,6 +312,19 @@ mod tests {
 		] {
 			assert!(text.contains(part), "{text}\nlacks {part}");
 		}
+	}
+
+	#[test]
+	fn names_do_nothing_to_the_terminal() {
+		let evil = "x\u{1b}[2J\n\u{202e}y";
+		let (mut pool, mut models) = (view(), models());
+		pool.intro.name = evil.into();
+		models[0].name = evil.into();
+		let draw = Obstacle::InDraw { model: Some(3), weight: 1, total: 2 };
+		for (what, text) in described(&pool, &[], &[draw], &models, 0) {
+			assert!(!text.contains(['\u{1b}', '\n', '\u{202e}']), "{what}: {text:?}");
+		}
+		assert_eq!(model_name(3, &models), "model 3 (x\u{fffd}[2J\u{fffd}\u{fffd}y)");
 	}
 
 	#[test]

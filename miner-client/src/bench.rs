@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
+use cuckoo_client::plain;
 use cuckoo_primitives::{sketch::Keys, views::ModelView, work::MAX_STEPS, ModelKind};
 use indicatif::BinaryBytes;
 use serde::Serialize;
@@ -271,7 +272,8 @@ impl Report {
 		if let Some(OnChain { model, name, reference_ms, part, verdict }) = &self.chain {
 			let part = part.map(|part| format!(", {part:.2} of it here")).unwrap_or_default();
 			lines.push(format!(
-				"on chain    model {model} ({name}), reference time {reference_ms} ms{part}: {}",
+				"on chain    model {model} ({}), reference time {reference_ms} ms{part}: {}",
+				plain::line(name),
 				verdict.in_words()
 			));
 		}

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use cuckoo_client::{
 	calls,
 	cli::{init_logging, KeyCommand, LogFormat, RegisterArgs},
-	Signer,
+	plain, Signer,
 };
 use cuckoo_primitives::{ModelKind, Role};
 use serde::Serialize;
@@ -255,7 +255,7 @@ pub fn main() -> ExitCode {
 	match execute(command, log_format) {
 		Ok(()) => ExitCode::SUCCESS,
 		Err(error) => {
-			eprintln!("error: {error:#}");
+			eprintln!("error: {}", plain::text(&format!("{error:#}")));
 			ExitCode::FAILURE
 		},
 	}

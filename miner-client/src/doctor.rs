@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use cuckoo_client::{cli::format_cai, Node, NodeError};
+use cuckoo_client::{cli::format_cai, plain, Node, NodeError};
 use cuckoo_primitives::views::{ModelView, Obstacle, OperatorView};
 use indicatif::DecimalBytes;
 use rustix::fs::{access, statvfs, Access};
@@ -47,11 +47,11 @@ impl Findings {
 	fn note<T>(&mut self, what: &str, result: Result<(T, String)>) -> Option<T> {
 		match result {
 			Ok((found, text)) => {
-				println!("ok    {what}: {text}");
+				println!("{}", told("ok", what, &text));
 				Some(found)
 			},
 			Err(error) => {
-				println!("FAIL  {what}: {error:#}");
+				println!("{}", told("FAIL", what, &format!("{error:#}")));
 				self.bad += 1;
 				None
 			},
@@ -60,8 +60,13 @@ impl Findings {
 
 	/// Prints what may be good to know, and stops nobody from mining.
 	fn remark(&self, what: &str, text: &str) {
-		println!("note  {what}: {text}");
+		println!("{}", told("note", what, text));
 	}
+}
+
+/// A finding as it is printed. Names of files and models are in it, and what nodes and libraries say.
+fn told(verdict: &str, what: &str, text: &str) -> String {
+	format!("{verdict:<5} {}: {}", plain::line(what), plain::text(text))
 }
 
 /// Looks at everything; fails if anything is missing.
@@ -321,6 +326,13 @@ mod tests {
 		);
 		let (later, here) = (disk(Path::new("nowhere/at/all")), disk(Path::new(".")));
 		assert_eq!(later.is_ok(), here.is_ok());
+	}
+
+	#[test]
+	fn a_finding_does_nothing_to_the_terminal() {
+		assert_eq!(told("ok", "disk", "10 GB free"), "ok    disk: 10 GB free");
+		let told = told("FAIL", "nodes of a\u{1b}[2J.onnx", "no\u{202e}\nsuch file");
+		assert_eq!(told, "FAIL  nodes of a\u{fffd}[2J.onnx: no\u{fffd}\nsuch file");
 	}
 
 	#[test]

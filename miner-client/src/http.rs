@@ -1,8 +1,9 @@
 //! Requests to coordinators: inputs by hash, outputs by upload. What travels is described in [`cuckoo_primitives::work`].
 //!
-//! A coordinator is a stranger: every answer has a time and a size limit, redirects are not followed, and bytes count only if their hash is right.
+//! A coordinator is a stranger: every answer has a time and a size limit, redirects are not followed, some addresses are not asked, and bytes count only if their
+//! hash is right.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cuckoo_client::{request, Keypair};
 use cuckoo_primitives::{
@@ -15,6 +16,8 @@ use cuckoo_primitives::{
 use reqwest::{redirect, Client, Method, Url};
 use sp_core::{crypto::AccountId32, H256};
 use sp_crypto_hashing::blake2_256;
+
+use crate::address::Guard;
 
 /// To reach a coordinator at all.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,7 +35,7 @@ pub enum HttpError {
 	/// The endpoint on chain is no address.
 	#[error("the coordinator's endpoint {0:?} is no http or https address; its owner can change it with Stake.set_intro")]
 	Endpoint(String),
-	/// No answer, or not all of it.
+	/// No answer, or not all of it; or it is where no coordinator is asked.
 	#[error("no answer from {url}: {reason}")]
 	Unreachable {
 		/// What was asked.
@@ -96,6 +99,7 @@ impl<'a> From<&'a Seat> for Peer<'a> {
 /// Talks to coordinators in the name of one operator.
 pub struct Coordinators {
 	http: Client,
+	guard: Guard,
 	key: Keypair,
 	genesis: H256,
 }
@@ -103,14 +107,21 @@ pub struct Coordinators {
 impl Coordinators {
 	/// A client that signs with the operator's key.
 	pub fn new(key: Keypair, genesis: H256) -> reqwest::Result<Self> {
+		Self::guarded(key, genesis, Guard::default())
+	}
+
+	fn guarded(key: Keypair, genesis: H256, guard: Guard) -> reqwest::Result<Self> {
 		let http = Client::builder()
 			.user_agent(concat!("miner-client/", env!("CARGO_PKG_VERSION")))
 			.redirect(redirect::Policy::none())
+			// A proxy would look names up by itself.
+			.no_proxy()
+			.dns_resolver(Arc::new(guard.clone()))
 			.connect_timeout(CONNECT)
 			.read_timeout(SILENCE)
 			.timeout(WHOLE)
 			.build()?;
-		Ok(Self { http, key, genesis })
+		Ok(Self { http, guard, key, genesis })
 	}
 
 	/// The hashes of a task's inputs, which together have the root that the chain knows.
@@ -175,9 +186,10 @@ impl Coordinators {
 	) -> Result<(String, Vec<u8>), HttpError> {
 		let address = url(peer.endpoint, path)?;
 		let url = address.to_string();
-		let unreachable = |error: reqwest::Error| HttpError::Unreachable {
-			url: url.clone(),
-			reason: format!("{:#}", anyhow::Error::from(error.without_url())),
+		let no_answer = |reason| HttpError::Unreachable { url: url.clone(), reason };
+		self.guard.check(&address).map_err(|refused| no_answer(refused.to_string()))?;
+		let unreachable = |error: reqwest::Error| {
+			no_answer(format!("{:#}", anyhow::Error::from(error.without_url())))
 		};
 		let headers = request::headers(
 			&self.key,
@@ -225,6 +237,7 @@ fn url(endpoint: &str, path: &str) -> Result<Url, HttpError> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::address::tests::{loopback, metadata};
 	use axum::{
 		body::Bytes,
 		extract::{Path, State},
@@ -234,7 +247,7 @@ mod tests {
 		Json, Router,
 	};
 	use cuckoo_primitives::tolerance::NO_SKETCH;
-	use std::sync::{Arc, Mutex};
+	use std::sync::Mutex;
 
 	const GENESIS: H256 = H256::repeat_byte(1);
 
@@ -326,6 +339,42 @@ mod tests {
 		let gone = Peer { endpoint: "http://127.0.0.1:1", operator: &operator };
 		let gone = client.inputs(gone, 7, 2, root()).await.unwrap_err();
 		assert!(matches!(gone, HttpError::Unreachable { .. }) && !gone.is_final(), "{gone}");
+	}
+
+	#[tokio::test]
+	async fn where_no_coordinator_is_asked_there_is_no_answer() {
+		let operator = operator();
+		let reason = |error: HttpError| {
+			assert!(!error.is_final(), "its owner may change it");
+			match error {
+				HttpError::Unreachable { reason, .. } => reason,
+				other => panic!("{other}"),
+			}
+		};
+		let client = Coordinators::new(key(), GENESIS).unwrap();
+		for endpoint in ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/latest"] {
+			let peer = Peer { endpoint, operator: &operator };
+			let reason = reason(client.inputs(peer, 7, 2, root()).await.unwrap_err());
+			assert!(reason.contains("is link-local"), "{reason}");
+		}
+		// A name that leads there.
+		let client = Coordinators::guarded(key(), GENESIS, Guard::with(metadata)).unwrap();
+		let peer = Peer { endpoint: "http://coordinator.example/", operator: &operator };
+		let inputs = client.inputs(peer, 7, 2, root()).await.unwrap_err();
+		let output = client.upload(peer, 7, 0, &NO_SKETCH, b"picture".to_vec()).await.unwrap_err();
+		for reason in [reason(inputs), reason(output)] {
+			assert!(reason.contains("169.254.169.254 is link-local"), "{reason}");
+		}
+	}
+
+	#[tokio::test]
+	async fn a_name_of_this_machine_is_asked() {
+		let endpoint = coordinator(Default::default()).await;
+		let endpoint = endpoint.replace("127.0.0.1", "home.example");
+		let operator = operator();
+		let peer = Peer { endpoint: &endpoint, operator: &operator };
+		let client = Coordinators::guarded(key(), GENESIS, Guard::with(loopback)).unwrap();
+		assert_eq!(client.inputs(peer, 7, 2, root()).await.unwrap().len(), 2);
 	}
 
 	#[tokio::test]

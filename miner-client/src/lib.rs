@@ -8,7 +8,7 @@
 //! From a draw to a paid task:
 //! * [`seats`] follows what the chain asks for, [`miner`] is the loop that decides and sends, [`work`] what is done for one seat, [`waiting`] whether its coordinator keeps it from going on;
 //! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
-//! * [`http`] talks to coordinators, [`operator`] keeps the miner online.
+//! * [`http`] talks to coordinators, `address` says where one may be, [`operator`] keeps the miner online.
 //!
 //! Around them: `calibration` measures how close a model's honest results are; [`cli`], [`config`], [`run`], [`doctor`], [`stop`]; [`stats`] counts what the devices do, [`server`], [`metrics`], [`table`] and [`notify`] tell of it; [`gpu`] asks the driver.
 
@@ -16,6 +16,7 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 
 mod account;
+mod address;
 mod assignment;
 mod bench;
 mod calibration;

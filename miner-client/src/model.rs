@@ -2,6 +2,9 @@
 //!
 //! `SHA256SUMS`, in `sha256sum`'s format, names every file with its hash; the BLAKE2b-256 hash of `SHA256SUMS` itself is the *manifest* under which the
 //! chain knows the model. So one hash on chain fixes every byte that is run, and `sha256sum -c SHA256SUMS` checks it by hand.
+//!
+//! A graph may keep its weights in any other file beside it, whatever that is called: so what is not listed may not lie in the folder at all. References that
+//! lead out of a graph's folder ONNX Runtime itself refuses, from 1.24 on, the oldest that is used.
 
 use std::{
 	collections::BTreeMap,
@@ -19,8 +22,8 @@ use sp_crypto_hashing::blake2_256;
 pub const SUMS: &str = "SHA256SUMS";
 /// The largest `SHA256SUMS`: some ten thousand files.
 pub(crate) const MAX_SUMS_BYTES: u64 = 1 << 20;
-/// Endings of files that hold graphs or weights; none of these may lie beside the listed ones, where an ONNX file could refer to it.
-const WEIGHTS: [&str; 5] = [".onnx", ".onnx_data", ".data", ".bin", ".pb"];
+/// Endings of program libraries, before a version such as `.1` if there is one. A model is data: nothing of it is loaded as a program, and none may be among its files.
+const LIBRARIES: [&str; 3] = [".so", ".dll", ".dylib"];
 /// What a text-to-image model consists of.
 const TEXT_TO_IMAGE: [&str; 6] = [
 	"tokenizer/vocab.json",
@@ -78,8 +81,14 @@ pub enum ModelError {
 		/// The file's hash.
 		found: String,
 	},
-	/// A file with a graph or weights is not listed.
-	#[error("{file}: not listed in SHA256SUMS, so nobody vouches for it; remove it")]
+	/// A listed file is a program library.
+	#[error("{file}: a program library; a model's folder holds data alone")]
+	Library {
+		/// The file.
+		file: String,
+	},
+	/// A file is not listed: a graph could take its weights from it.
+	#[error("{file}: not listed in SHA256SUMS, so nobody vouches for it, and a graph may take its weights from any file; move it out of the model's folder")]
 	Unlisted {
 		/// The file.
 		file: String,
@@ -111,7 +120,7 @@ pub struct Model {
 }
 
 impl Model {
-	/// Reads `SHA256SUMS` and hashes every file it lists.
+	/// Reads `SHA256SUMS` and hashes every file it lists. Fails if one is not as listed, or if there are others.
 	pub fn verify(dir: &Path) -> Result<Self, ModelError> {
 		let path = dir.join(SUMS);
 		let no_sums = |reason: String| ModelError::NoSums { path: path.clone(), reason };
@@ -220,12 +229,21 @@ pub(crate) fn parse(sums: &str) -> Result<BTreeMap<String, String>, ModelError> 
 	Ok(listed)
 }
 
-/// Fails if a listed path leads out of the folder by its name alone.
+/// Fails if a listed path by its name alone leads out of the folder, or is that of a program library.
 pub(crate) fn ensure_plain(listed: &str) -> Result<(), ModelError> {
-	if Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
-		return Ok(());
+	if !Path::new(listed).components().all(|c| matches!(c, Component::Normal(_))) {
+		return Err(ModelError::Outside { path: listed.to_string() });
 	}
-	Err(ModelError::Outside { path: listed.to_string() })
+	if is_library(listed) {
+		return Err(ModelError::Library { file: listed.to_string() });
+	}
+	Ok(())
+}
+
+fn is_library(path: &str) -> bool {
+	let name = path.to_ascii_lowercase();
+	let without_version = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+	LIBRARIES.iter().any(|ending| without_version.ends_with(ending))
 }
 
 /// The listed file's real path, if that is inside the folder.
@@ -273,10 +291,11 @@ fn refuse_unlisted(
 			refuse_unlisted(root, &path, listed)?;
 			continue;
 		}
-		let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-		let weights = WEIGHTS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
-		if weights && !listed.contains_key(&name) {
-			return Err(ModelError::Unlisted { file: name });
+		let name = path.strip_prefix(root).unwrap_or(&path);
+		// A name that is no text is not listed.
+		let known = name.to_str().is_some_and(|name| name == SUMS || listed.contains_key(name));
+		if !known {
+			return Err(ModelError::Unlisted { file: name.to_string_lossy().into_owned() });
 		}
 	}
 	Ok(())
@@ -309,7 +328,6 @@ pub(crate) mod tests {
 	#[test]
 	fn a_good_folder_has_the_manifest_of_its_sums() {
 		let dir = folder(&[("model.onnx", b"graph"), ("notes/README.md", b"hello")]);
-		fs::write(dir.path().join("unlisted.txt"), b"harmless").unwrap();
 		let model = Model::verify(dir.path()).unwrap();
 		let sums = fs::read(dir.path().join(SUMS)).unwrap();
 		assert_eq!(model.manifest(), H256::from(blake2_256(&sums)));
@@ -318,6 +336,7 @@ pub(crate) mod tests {
 		let lacking = model.complete(ModelKind::TextToImage).unwrap_err().to_string();
 		assert!(lacking.contains("tokenizer/vocab.json"), "{lacking}");
 		assert!(model.file("model.onnx").is_some() && model.file("unlisted.txt").is_none());
+		assert!(model.file(SUMS).is_none());
 		model.expect(model.manifest()).unwrap();
 		let other = model.expect(H256::repeat_byte(7)).unwrap_err().to_string();
 		assert!(other.contains("0x0707"), "{other}");
@@ -366,12 +385,58 @@ pub(crate) mod tests {
 	}
 
 	#[test]
-	fn unlisted_graphs_and_weights_are_refused() {
-		for extra in ["extra.onnx", "unet/weights.pb", "model.onnx_data", "UNET.ONNX"] {
-			let dir = folder(&[("model.onnx", b"graph"), ("unet/config.json", b"{}")]);
+	fn weights_may_have_any_name_and_none_that_is_not_listed() {
+		for extra in [
+			"extra.onnx",
+			"unet/weights.pb",
+			"model.onnx_data",
+			"model.onnx.weights",
+			"weights.safetensors",
+			"unet/weights",
+			"weights.txt",
+			".hidden",
+			"unet/SHA256SUMS",
+		] {
+			let files: [(&str, &[u8]); 2] = [("model.onnx", b"graph"), ("unet/config.json", b"{}")];
+			let dir = folder(&files);
 			fs::write(dir.path().join(extra), b"?").unwrap();
 			let error = Model::verify(dir.path()).unwrap_err();
 			assert!(matches!(&error, ModelError::Unlisted { file } if file == extra), "{error}");
+			let dir = folder(&[files[0], files[1], (extra, b"?")]);
+			let model = Model::verify(dir.path()).unwrap();
+			assert!(model.file(extra).is_some(), "{extra}");
+		}
+	}
+
+	#[cfg(target_os = "linux")]
+	#[test]
+	fn no_link_brings_in_what_is_not_listed() {
+		use std::os::unix::{ffi::OsStrExt, fs::symlink};
+		let elsewhere = tempfile::tempdir().unwrap();
+		fs::write(elsewhere.path().join("weights"), b"?").unwrap();
+		for (link, target) in
+			[("weights", elsewhere.path().join("weights")), ("data", elsewhere.path().into())]
+		{
+			let dir = folder(&[("model.onnx", b"graph")]);
+			symlink(target, dir.path().join(link)).unwrap();
+			let error = Model::verify(dir.path()).unwrap_err();
+			assert!(matches!(&error, ModelError::Unlisted { file } if file == link), "{error}");
+		}
+		// What its name looks like is listed.
+		let dir = folder(&[("model.onnx", b"graph"), ("a\u{fffd}", b"?")]);
+		fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff")), b"?").unwrap();
+		assert!(matches!(Model::verify(dir.path()), Err(ModelError::Unlisted { .. })));
+	}
+
+	#[test]
+	fn program_libraries_are_no_part_of_a_model() {
+		for library in ["ops.so", "unet/libops.so.1.2", "OPS.DLL", "ops.dylib"] {
+			let dir = folder(&[("model.onnx", b"graph"), (library, b"?")]);
+			let error = Model::verify(dir.path()).unwrap_err();
+			assert!(matches!(&error, ModelError::Library { file } if file == library), "{error}");
+		}
+		for good in ["also", "model.so.onnx", "unet.so.d/weights", "v1.2"] {
+			Model::verify(folder(&[("model.onnx", b"graph"), (good, b"?")]).path()).unwrap();
 		}
 	}
 

@@ -1,14 +1,65 @@
-//! What systemd is told: that mining has begun, what is being done, that the work loop turns, and that the end has begun. Nothing at all where nobody
-//! listens: without `NOTIFY_SOCKET`.
+//! What systemd is told: that a start goes on, that mining has begun, what is being done, that the work loop turns, and that the end has begun. Nothing at all where
+//! nobody listens: without `NOTIFY_SOCKET`.
 //!
 //! The work loop itself feeds the watchdog. A timer beside it would go on feeding while the loop hangs, and nobody would begin the miner anew.
 
-use std::time::{Duration, Instant};
+use std::{
+	collections::BTreeMap,
+	future::Future,
+	pin::pin,
+	time::{Duration, Instant},
+};
 
+use cuckoo_client::plain;
 use sd_notify::NotifyState;
+use tokio::{
+	sync::watch,
+	time::{interval_at, MissedTickBehavior},
+};
 
 /// How often the watchdog is fed in the time that it waits. Once would do, but for a loop that is slow now and then.
 const MEALS: u32 = 3;
+/// How often systemd is asked for more time to begin.
+const ASK: Duration = Duration::from_secs(10);
+/// How much more each time, in microseconds: a minute.
+const MORE: u32 = 60_000_000;
+
+/// What each device is at, by its number, in words.
+pub type Doing = BTreeMap<i32, String>;
+
+/// Does what may take longer than systemd leaves a service to begin: asks it for more time meanwhile, and tells it what is being done. The work has to end by
+/// itself, with a limit for each of its parts: as long as it goes on nothing else ends it.
+pub async fn with_more_time<T>(doing: watch::Receiver<Doing>, work: impl Future<Output = T>) -> T {
+	asking_every(ASK, doing, work).await
+}
+
+async fn asking_every<T>(
+	pause: Duration,
+	mut doing: watch::Receiver<Doing>,
+	work: impl Future<Output = T>,
+) -> T {
+	let mut work = pin!(work);
+	tell(NotifyState::ExtendTimeoutUsec(MORE));
+	let mut ask = interval_at(tokio::time::Instant::now() + pause, pause);
+	ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+	loop {
+		tokio::select! {
+			biased;
+			Ok(()) = doing.changed() => {
+				let line = in_a_line(&doing.borrow_and_update());
+				tell(NotifyState::Status(&line));
+			},
+			_ = ask.tick() => tell(NotifyState::ExtendTimeoutUsec(MORE)),
+			done = &mut work => return done,
+		}
+	}
+}
+
+/// One line: another would be a message of its own.
+fn in_a_line(doing: &Doing) -> String {
+	let each = doing.iter().map(|(device, what)| format!("device {device}: {what}"));
+	plain::line(&each.collect::<Vec<_>>().join(", "))
+}
 
 /// What the work loop tells systemd.
 #[derive(Debug, Default)]
@@ -109,17 +160,43 @@ mod tests {
 		watchdog.stopping();
 	}
 
-	#[test]
-	fn systemd_hears_everything_once() {
-		let dir = tempfile::tempdir().unwrap();
-		let path = dir.path().join("notify");
-		let socket = UnixDatagram::bind(&path).unwrap();
-		socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-		let run = |watchdog: Option<&str>| {
-			// A process of its own, because the environment belongs to all tests of this one.
+	/// Opens two models. By itself, without a socket, that it comes to nothing; for the test below, in a process of its own, with one.
+	#[tokio::test]
+	async fn more_time_is_asked_for() {
+		let (doing, told) = watch::channel(Doing::new());
+		let work = async {
+			doing.send_modify(|all| drop(all.insert(0, "opening a\nREADY=1".into())));
+			tokio::time::sleep(Duration::from_millis(300)).await;
+			doing.send_modify(|all| drop(all.insert(1, "opening b".into())));
+			tokio::time::sleep(Duration::from_millis(10)).await;
+			7
+		};
+		assert_eq!(asking_every(Duration::from_millis(200), told, work).await, 7);
+		// Nobody tells what is done.
+		let (_, told) = watch::channel(Doing::new());
+		assert_eq!(with_more_time(told, async { 8 }).await, 8);
+	}
+
+	/// Where a service says what it does.
+	struct Systemd {
+		socket: UnixDatagram,
+		dir: tempfile::TempDir,
+	}
+
+	impl Systemd {
+		fn new() -> Self {
+			let dir = tempfile::tempdir().unwrap();
+			let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+			socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+			Self { socket, dir }
+		}
+
+		/// Runs a test in a process of its own, because the environment belongs to all tests of this one.
+		fn run(&self, test: &str, watchdog: Option<&str>) {
 			let mut command = Command::new(env::current_exe().unwrap());
-			command.args(["--exact", "notify::tests::everything_is_said"]);
-			command.env("NOTIFY_SOCKET", &path).env_remove("WATCHDOG_PID");
+			command.args(["--exact", test]);
+			command.env("NOTIFY_SOCKET", self.dir.path().join("notify"));
+			command.env_remove("WATCHDOG_PID");
 			match watchdog {
 				Some(microseconds) => command.env("WATCHDOG_USEC", microseconds),
 				None => command.env_remove("WATCHDOG_USEC"),
@@ -127,22 +204,37 @@ mod tests {
 			let done = command.output().unwrap();
 			let output = String::from_utf8_lossy(&done.stdout).into_owned();
 			assert!(done.status.success() && output.contains("1 passed"), "{output}");
-		};
-		let heard = |expected: &[&str]| {
+		}
+
+		fn heard(&self, expected: &[&str]) {
 			for line in expected {
 				let mut bytes = [0; 256];
-				let length = socket.recv(&mut bytes).unwrap();
+				let length = self.socket.recv(&mut bytes).unwrap();
 				assert_eq!(String::from_utf8_lossy(&bytes[..length]), format!("{line}\n"));
 			}
-		};
+		}
+	}
+
+	#[test]
+	fn systemd_hears_everything_once() {
+		let systemd = Systemd::new();
+		let test = "notify::tests::everything_is_said";
 		// Once a second: at the first turn and, after a second's pause, at the last.
-		run(Some("3000000"));
+		systemd.run(test, Some("3000000"));
 		let (waiting, working) =
 			("STATUS=waiting for the first block", "STATUS=2 seats in block 7");
-		heard(&[waiting, "READY=1", working, "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]);
-		run(None);
-		heard(&[waiting, "READY=1", working, "STOPPING=1"]);
-		socket.set_nonblocking(true).unwrap();
-		assert!(socket.recv(&mut [0; 256]).is_err(), "something was said twice");
+		systemd.heard(&[waiting, "READY=1", working, "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]);
+		systemd.run(test, None);
+		systemd.heard(&[waiting, "READY=1", working, "STOPPING=1"]);
+		systemd.socket.set_nonblocking(true).unwrap();
+		assert!(systemd.socket.recv(&mut [0; 256]).is_err(), "something was said twice");
+	}
+
+	#[test]
+	fn systemd_waits_for_a_start_that_goes_on() {
+		let systemd = Systemd::new();
+		systemd.run("notify::tests::more_time_is_asked_for", None);
+		let more = "EXTEND_TIMEOUT_USEC=60000000";
+		systemd.heard(&[more, "STATUS=device 0: opening a\u{fffd}READY=1", more]);
 	}
 }

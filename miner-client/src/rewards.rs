@@ -8,7 +8,7 @@ use clap::Args;
 use cuckoo_client::{
 	cli::format_cai,
 	earnings::{self, Reward},
-	Node,
+	plain, Node,
 };
 use cuckoo_primitives::{
 	views::{OperatorView, SeatKind},
@@ -152,7 +152,7 @@ impl Earned {
 		let Self { pool, first, last, .. } = self;
 		let minutes = u64::from(last - first + 1) * MILLIS_PER_BLOCK / 60_000;
 		let mut lines = vec![
-			format!("pool {:?} of {}", pool.intro.name, pool.owner),
+			format!("pool {:?} of {}", plain::line(&pool.intro.name), pool.owner),
 			format!(
 				"earned {} CAI in blocks {first} to {last} (about {minutes} min); {} CAI of it commission, the rest went to all votes alike",
 				format_cai(self.total(|reward| reward.amount)),

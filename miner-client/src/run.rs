@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{bail, ensure, Context, Result};
-use cuckoo_client::{calls, cli::LogFormat, Node, Outbox, Signer};
+use cuckoo_client::{calls, cli::LogFormat, plain, Node, Outbox, Signer};
 use cuckoo_primitives::{tolerance::Tolerance, views::ModelView, ModelId};
 use sp_core::crypto::AccountId32;
 use tokio::{sync::watch, time::timeout};
@@ -16,6 +16,7 @@ use crate::{
 	metrics,
 	miner::Miner,
 	model::Model,
+	notify::{self, Doing},
 	operator::{self, Presence},
 	seats,
 	server::{self, Report, Status},
@@ -184,16 +185,19 @@ impl Machine {
 	}
 }
 
-/// Opens the models.
+/// Opens the models, so that one that cannot be opened is known before work for it is taken.
 async fn prepare(machine: Machine, node: &Node, most: u32) -> Result<Prepared> {
 	let Machine { models, workers } = machine;
 	let on_chain = operator::models(node).await?;
-	let mut opened = Vec::new();
-	for model in &models {
-		opened.push((model.dir(), serve_model(model, &on_chain, most, &workers).await));
-	}
+	let known = models.iter().map(|model| (model.dir(), to_serve(model, &on_chain, most)));
+	let (known, names): (Vec<Served>, Vec<String>) = usable(known.collect())?.into_iter().unzip();
+	let (doing, told) = watch::channel(Doing::new());
+	let opened = notify::with_more_time(told, workers.open(&known, &doing)).await;
+	let opened = known.iter().zip(names).zip(opened).map(|((model, name), opened)| {
+		(model.dir.as_path(), opened.map(|()| (model.clone(), name)))
+	});
 	let (mut served, mut names) = (BTreeMap::new(), Vec::new());
-	for (model, name) in usable(opened)? {
+	for (model, name) in usable(opened.collect())? {
 		tracing::info!(model = model.model, name, "ready");
 		names.push((model.model, name));
 		served.insert(model.model, model);
@@ -201,13 +205,8 @@ async fn prepare(machine: Machine, node: &Node, most: u32) -> Result<Prepared> {
 	Ok(Prepared { workers, served, names })
 }
 
-/// Opens a model, so that one that cannot be opened is known before work for it is taken.
-async fn serve_model(
-	model: &Model,
-	on_chain: &[ModelView],
-	most: u32,
-	workers: &Workers,
-) -> Result<(Served, String)> {
+/// How a model is run, by what the chain says of it, and its name there.
+fn to_serve(model: &Model, on_chain: &[ModelView], most: u32) -> Result<(Served, String)> {
 	let view = on_chain_of(model, on_chain)?;
 	let served = Served {
 		model: view.model,
@@ -217,7 +216,6 @@ async fn serve_model(
 		reference_ms: view.reference_ms,
 		batch: batch(view, most),
 	};
-	workers.open(&served).await?;
 	Ok((served, view.name.clone()))
 }
 
@@ -270,11 +268,12 @@ pub(crate) fn on_chain_of<'a>(model: &Model, views: &'a [ModelView]) -> Result<&
 		return Ok(active);
 	}
 	if let Some(view) = same.next() {
-		bail!("{dir}: model {} ({}) is not active on this chain", view.model, view.name);
+		let name = plain::line(&view.name);
+		bail!("{dir}: model {} ({name}) is not active on this chain", view.model);
 	}
 	let known: Vec<String> = views
 		.iter()
-		.map(|view| format!("{} {} {:?}", view.model, view.name, view.manifest))
+		.map(|view| format!("{} {} {:?}", view.model, plain::line(&view.name), view.manifest))
 		.collect();
 	bail!(
 		"{dir}: its manifest {manifest:?} is that of no model on this chain, which has: {}",

@@ -108,6 +108,8 @@ impl fmt::Display for Library {
 	}
 }
 
+/// ONNX Runtime's setting that has its threads sleep as soon as a run is over.
+const STOP_SPINNING: &str = "session.force_spinning_stop";
 const INSTALL: &str = "`scripts/setup` puts it in place; by hand, take libonnxruntime.so.* out of the PyPI wheel `onnxruntime` \
 	(`onnxruntime-gpu` for NVIDIA GPUs, with the libonnxruntime_providers_*.so beside it) and name it with --onnxruntime or ORT_DYLIB_PATH";
 
@@ -263,8 +265,10 @@ impl Runtime {
 		let builder = SessionBuilder::new(&self.environment)?
 			.with_optimization_level(self.optimization.level())?
 			.with_deterministic_compute(true)?
-			// Three sessions of one model would otherwise burn the cores waiting for each other.
-			.with_intra_op_spinning(false)?
+			// Threads that wait busily save a sleep between any two operators; they must not go on when the run is over, or the sessions of a model would burn the cores waiting
+			// for each other.
+			.with_intra_op_spinning(true)?
+			.with_config_entry(STOP_SPINNING, "1")?
 			.with_log_level(LogLevel::Warning)?;
 		register(builder, self.provider)
 	}

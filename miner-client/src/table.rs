@@ -8,7 +8,7 @@ use std::{
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use console::{colors_enabled_stderr, Style, Term};
-use cuckoo_client::cli::LogFormat;
+use cuckoo_client::{cli::LogFormat, plain};
 use cuckoo_primitives::{Balance, ModelId, CAI};
 use tokio::time::{interval_at, Instant, MissedTickBehavior};
 
@@ -163,9 +163,11 @@ impl Row {
 			None => self.gpu.clone(),
 		};
 		let memory = self.memory_used.zip(self.memory_total);
+		// The model's owner chose it.
+		let name = plain::line(&self.name);
 		[
 			gpu,
-			self.model.map_or_else(String::new, |model| format!("{model} {}", self.name)),
+			self.model.map_or_else(String::new, |model| format!("{model} {name}")),
 			self.done.to_string(),
 			self.failed.to_string(),
 			self.per_minute.to_string(),
@@ -316,6 +318,15 @@ mod tests {
 		assert_eq!(ends(3, " 345"), ends(4, " 5"));
 		assert_eq!(ends(3, " 345"), ends(1, " done"));
 		assert!(!text.contains('\u{1b}'));
+	}
+
+	#[test]
+	fn a_models_name_does_nothing_to_the_terminal() {
+		let mut report = report();
+		report.models[0].1 = "de\u{1b}[2J\nmo\u{202e}".into();
+		let text = text(&report, None, false);
+		assert!(text.contains("3 de\u{fffd}[2J\u{fffd}mo\u{fffd} "), "{text:?}");
+		assert_eq!(text.lines().count(), 7, "{text:?}");
 	}
 
 	#[test]

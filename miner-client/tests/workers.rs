@@ -18,6 +18,7 @@ use futures::future::join_all;
 use miner_client::{
 	job::{Computed, JobError},
 	model::Model,
+	notify::Doing,
 	runtime,
 	stats::Stats,
 	tensors::{self, Data, Tensor},
@@ -30,7 +31,10 @@ use miner_client::{
 use sha2::{Digest, Sha256};
 use sp_core::H256;
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::{
+	sync::watch,
+	time::{sleep, timeout},
+};
 
 /// Long enough for a slow machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -356,7 +360,18 @@ async fn two_devices_share_the_work() {
 	let manifest = Model::verify(&dir).unwrap().manifest();
 	let (kind, reference_ms, batch) = (ModelKind::TextToImage, 1_000, None);
 	let model = Served { model: 3, dir, kind, manifest, reference_ms, batch };
-	workers.open(&model).await.unwrap();
+	let (doing, mut seen) = watch::channel(Doing::new());
+	let models = [Served { model: 4, dir: "/nowhere".into(), ..model.clone() }, model.clone()];
+	let (opened, both) = tokio::join!(workers.open(&models, &doing), async {
+		// A copy: nobody can tell anything as long as this is looked at.
+		timeout(LONG, seen.wait_for(|all| all.len() == 2)).await.unwrap().unwrap().clone()
+	});
+	// Neither waits for the other, and one model not for another that cannot be opened.
+	assert!(both.values().all(|what| what == "opening /nowhere"), "{both:?}");
+	let why = format!("{:#}", opened[0].as_ref().unwrap_err());
+	assert!(why.contains("model in /nowhere"), "{why}");
+	opened[1].as_ref().unwrap();
+	assert!(seen.borrow().values().all(|what| what == "ready"));
 	let run = || workers.run(&model, item(picture(60)), DUE);
 	let (a, b, busy) = tokio::join!(run(), run(), async {
 		sleep(Duration::from_millis(50)).await;

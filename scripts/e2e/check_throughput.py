@@ -115,7 +115,7 @@ class Loop:
         options.intra_op_num_threads = threads
         if as_miner:
             options.use_deterministic_compute = True
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         rng = np.random.default_rng(0)
         self.feeds = {port.name: self.made(port, rng) for port in self.session.get_inputs()}

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{ensure, Context, Result};
 use clap::Args;
+use cuckoo_client::plain;
 use cuckoo_primitives::{
 	merkle::{input_leaf, root, SKETCH_BYTES},
 	sketch::Keys,
@@ -131,18 +132,17 @@ pub(super) struct Run {
 	pub(super) outputs: Vec<Shown>,
 }
 
+/// In a line; it may come from another machine.
 impl fmt::Display for Run {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		write!(f, "{}, optimisation {}", self.provider, self.optimization)?;
+		let optimization = plain::line(&self.optimization);
+		write!(f, "{}, optimisation {optimization}", plain::line(&self.provider))?;
 		if self.batch > 1 {
 			write!(f, ", {} together", self.batch)?;
 		}
-		write!(
-			f,
-			", ONNX Runtime {}",
-			self.onnxruntime.as_deref().unwrap_or("of unknown version")
-		)?;
-		write!(f, ", {}", self.cpu.as_deref().unwrap_or("unknown processor"))
+		let version = self.onnxruntime.as_deref().unwrap_or("of unknown version");
+		let cpu = self.cpu.as_deref().unwrap_or("unknown processor");
+		write!(f, ", ONNX Runtime {}, {}", plain::line(version), plain::line(cpu))
 	}
 }
 
@@ -289,6 +289,13 @@ pub(super) mod tests {
 		assert_eq!(Run::read(file.path()).unwrap(), run);
 		let text = fs::read_to_string(file.path()).unwrap();
 		assert!(text.contains(&"03".repeat(SKETCH_BYTES)), "{text}");
+	}
+
+	#[test]
+	fn what_others_write_does_nothing_to_the_terminal() {
+		let run = Run { cpu: Some("a\u{1b}[2Jb".into()), ..invented() };
+		let shown = run.to_string();
+		assert!(shown.ends_with("of unknown version, a\u{fffd}[2Jb"), "{shown:?}");
 	}
 
 	#[test]

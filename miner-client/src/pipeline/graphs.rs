@@ -42,10 +42,13 @@ impl Graph {
 
 	/// Adds a constant.
 	pub(crate) fn constant(self, name: &str, tensor: &Tensor) -> Self {
-		let dims = tensor.shape.iter().flat_map(|dimension| number(1, *dimension as u64));
-		let dtype = number(2, Type::from(tensor.data.dtype()).0);
-		let (name, data) = (bytes(8, name.as_bytes()), bytes(9, &View::data(&tensor)));
-		self.with(5, &dims.chain(dtype).chain(name).chain(data).collect::<Vec<u8>>())
+		self.with(5, &[head(name, tensor), bytes(9, &View::data(&tensor))].concat())
+	}
+
+	/// Adds a constant of this type and shape, whose values are the bytes of a file beside the graph.
+	pub(crate) fn constant_in(self, file: &str, name: &str, tensor: &Tensor) -> Self {
+		let location = [bytes(1, b"location"), bytes(2, file.as_bytes())].concat();
+		self.with(5, &[head(name, tensor), bytes(13, &location), number(14, 1)].concat())
 	}
 
 	/// Adds a node with integers as attributes.
@@ -84,6 +87,13 @@ impl Graph {
 		self.0.extend(bytes(field, message));
 		self
 	}
+}
+
+/// What is said of a constant beside its values.
+fn head(name: &str, tensor: &Tensor) -> Vec<u8> {
+	let dims = tensor.shape.iter().flat_map(|dimension| number(1, *dimension as u64));
+	let dtype = number(2, Type::from(tensor.data.dtype()).0);
+	dims.chain(dtype).chain(bytes(8, name.as_bytes())).collect()
 }
 
 fn port(name: &str, ty: Type, shape: &[Option<usize>]) -> Vec<u8> {

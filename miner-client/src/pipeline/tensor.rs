@@ -187,6 +187,27 @@ pub(crate) mod tests {
 	}
 
 	#[test]
+	fn weights_are_read_from_a_file_of_any_name() {
+		let Some(runtime) = runtime::for_tests() else { return };
+		let (shape, weights) = ([Some(3)], Tensor::f32([3], vec![1.0, 2.0, 4.0]));
+		let bytes: Vec<u8> = [1f32, 2.0, 4.0].into_iter().flat_map(f32::to_le_bytes).collect();
+		for name in ["model.onnx_data", "model.onnx.weights", "weights.safetensors", "weights"] {
+			let graph = Graph::default()
+				.input("x", Dtype::F32, &shape)
+				.output("y", Dtype::F32, &shape)
+				.constant_in(name, "w", &weights)
+				.node("Add", &["x", "w"], "y", &[]);
+			let dir = folder(&[("model.onnx", &graph.file()), (name, &bytes)]);
+			let model = Model::verify(dir.path()).unwrap();
+			let pipeline = Pipeline::open(runtime, &model, model.kind()).unwrap();
+			let input = file(&[("x", Tensor::f32([3], vec![0.5; 3]))]);
+			let output = pipeline.run(&input, &mut Unwatched).unwrap();
+			let found = tensors::read(&output.blob).unwrap();
+			assert_eq!(found["y"], Tensor::f32([3], vec![1.5, 2.5, 4.5]), "{name}");
+		}
+	}
+
+	#[test]
 	fn half_precision_goes_in_and_comes_out() {
 		let Some(runtime) = runtime::for_tests() else { return };
 		let dir = folder(&[("model.onnx", &graphs::doubling(Dtype::F16))]);

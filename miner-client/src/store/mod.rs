@@ -15,7 +15,7 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use clap::{Args, Subcommand};
 use comfy_table::{presets, Table};
-use cuckoo_client::cli::parse_hash;
+use cuckoo_client::{cli::parse_hash, plain};
 use cuckoo_primitives::{views::ModelView, ModelId};
 use indicatif::DecimalBytes;
 use serde_json::json;
@@ -207,11 +207,11 @@ fn table(entries: &[Entry], views: Option<&[ModelView]>) -> Table {
 			(_, None) => "no".into(),
 			(_, Some(view)) => {
 				let active = if view.active { "active" } else { "not active" };
-				format!("{} {}, {active}", view.model, view.name)
+				format!("{} {}, {active}", view.model, plain::line(&view.name))
 			},
 		};
 		table.add_row([
-			entry.name.clone(),
+			plain::line(&entry.name),
 			DecimalBytes(entry.bytes).to_string(),
 			if entry.configured { "yes" } else { "no" }.into(),
 			on_chain,
@@ -256,8 +256,8 @@ fn by_name<'a>(wanted: &str, views: &'a [ModelView]) -> Result<&'a ModelView> {
 	match (active.as_slice(), named.as_slice()) {
 		([one], _) | ([], [one]) => Ok(*one),
 		([], []) => {
-			let known: Vec<String> =
-				views.iter().map(|view| format!("{} {}", view.model, view.name)).collect();
+			let known = |view: &ModelView| format!("{} {}", view.model, plain::line(&view.name));
+			let known: Vec<String> = views.iter().map(known).collect();
 			bail!("no model on this chain is called {wanted:?}; there are: {}", known.join(", "))
 		},
 		(many, all) => {
@@ -283,10 +283,11 @@ fn verify(shelf: &Shelf, names: &[String]) -> Result<()> {
 	let chosen = if names.is_empty() { shelf.complete() } else { shelf.choose(names)? };
 	let mut bad = 0;
 	for entry in &chosen {
+		let name = plain::line(&entry.name);
 		match Model::verify(&entry.path) {
-			Ok(model) => println!("ok    {}: manifest {:?}", entry.name, model.manifest()),
+			Ok(model) => println!("ok    {name}: manifest {:?}", model.manifest()),
 			Err(error) => {
-				println!("FAIL  {}: {error}", entry.name);
+				println!("FAIL  {name}: {}", plain::text(&error.to_string()));
 				bad += 1;
 			},
 		}
@@ -302,7 +303,8 @@ fn remove(entries: &[&Entry], yes: bool) -> Result<()> {
 		return Ok(());
 	}
 	for entry in entries {
-		println!("{}, {}", entry.path.display(), DecimalBytes(entry.bytes));
+		let path = plain::text(&entry.path.to_string_lossy());
+		println!("{path}, {}", DecimalBytes(entry.bytes));
 	}
 	if !yes && !confirmed(&format!("Remove {}?", entries.len()))? {
 		println!("nothing was removed");
@@ -310,7 +312,7 @@ fn remove(entries: &[&Entry], yes: bool) -> Result<()> {
 	}
 	for entry in entries {
 		entry.remove()?;
-		println!("removed {}", entry.name);
+		println!("removed {}", plain::line(&entry.name));
 	}
 	Ok(())
 }
@@ -367,6 +369,26 @@ mod tests {
 		assert!(error("9").contains("no model 9"));
 		assert!(error("demos").contains("1 demo, 2 other"), "{}", error("demos"));
 		assert!(error("twin").contains("3 or 4"), "{}", error("twin"));
+	}
+
+	#[test]
+	fn names_do_nothing_to_the_terminal() {
+		let (evil, manifest) = ("x\u{1b}[2J\n\u{202e}y", H256::repeat_byte(7));
+		let views = [view(0, evil, manifest, true)];
+		let error = by_name("demo", &views).unwrap_err().to_string();
+		let entry = Entry {
+			name: evil.into(),
+			path: "/models/x".into(),
+			manifest: Some(manifest),
+			bytes: 1,
+			configured: false,
+			unfinished: false,
+		};
+		let table = table(&[entry], Some(&views)).trim_fmt();
+		for text in [error, table] {
+			assert!(text.contains("x\u{fffd}[2J\u{fffd}\u{fffd}y"), "{text:?}");
+			assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+		}
 	}
 
 	#[test]

@@ -13,6 +13,7 @@ use std::{
 	time::Duration,
 };
 
+use cuckoo_client::plain;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use sp_core::H256;
@@ -359,7 +360,7 @@ fn bar(name: &str) -> ProgressBar {
 	let template = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 	let style = ProgressStyle::with_template(template);
 	let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-	ProgressBar::no_length().with_style(style).with_message(name.to_owned())
+	ProgressBar::no_length().with_style(style).with_message(plain::line(name))
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use cuckoo_primitives::{BlockNumber, ModelId, ModelKind};
+use futures::future::join_all;
 use sp_core::H256;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
 	protocol::{Batch, ModelFiles, Run},
@@ -12,6 +14,7 @@ use super::{
 };
 use crate::{
 	job::{Computed, JobError},
+	notify::Doing,
 	stats::Stats,
 };
 
@@ -19,6 +22,9 @@ use crate::{
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// Nor after this: no deadline is that far away.
 const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+/// How long a device may take for a model at the start, all told: to open it and to try it. Each of the two has its own limit, once the worker has begun with it;
+/// this one is also for a worker that never does.
+const OPEN: Duration = Duration::from_secs(1800);
 
 /// A model that this miner serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +73,17 @@ pub struct Workers {
 }
 
 impl Workers {
-	/// Begins a worker for each of these devices; fails if none of them can be used, and does without those that cannot. What they do is counted in `stats`.
+	/// Begins a worker for each of these devices, all at once; fails if none of them can be used, and does without those that cannot. What they do is counted in `stats`.
 	pub async fn start(options: WorkerOptions, devices: &[i32], stats: Arc<Stats>) -> Result<Self> {
 		ensure!(!devices.is_empty(), "no device to run models on");
-		let mut workers = Vec::new();
-		for device in devices {
+		let started = devices.iter().map(|device| {
 			let mut options = options.clone();
 			options.runtime.device = *device;
-			match Worker::start(options).await {
+			Worker::start(options)
+		});
+		let mut workers = Vec::new();
+		for (device, started) in devices.iter().zip(join_all(started).await) {
+			match started {
 				Ok(worker) => {
 					stats.runs_on(worker.device, &worker.ready.provider);
 					workers.push(worker);
@@ -110,19 +119,51 @@ impl Workers {
 		self.workers.iter().map(|worker| &worker.ready)
 	}
 
-	/// Opens a model on every device, so that one that cannot be opened is known before work for it is taken.
-	pub async fn open(&self, model: &Served) -> Result<()> {
-		for worker in &self.workers {
-			let opened = worker.open(model.files()).await;
-			let opened = opened.with_context(|| format!("model in {}", model.dir.display()))?;
-			self.stats.loaded(worker.device, model.model);
-			let (device, dir, ms) = (worker.device, model.dir.display(), opened.millis);
-			match opened.trial {
-				Ok(trial_ms) => tracing::info!(device, %dir, ms, trial_ms, "model is open"),
-				Err(why) => {
-					tracing::warn!(device, %dir, why, "model is open, but no input of our own making runs on it");
-				},
+	/// Opens models on every device, so that one that cannot be opened is known before work for it is taken: what came of each of them, in their order. Devices open
+	/// beside each other; the models of one device, which share its memory, one after the other. `doing` is told what each device is at.
+	pub async fn open(&self, models: &[Served], doing: &watch::Sender<Doing>) -> Vec<Result<()>> {
+		let devices = self.workers.iter().map(|worker| self.open_all_on(worker, models, doing));
+		let mut opened: Vec<Result<()>> = models.iter().map(|_| Ok(())).collect();
+		for of_device in join_all(devices).await {
+			for (all, one) in opened.iter_mut().zip(of_device) {
+				if all.is_ok() {
+					*all = one;
+				}
 			}
+		}
+		opened
+	}
+
+	async fn open_all_on(
+		&self,
+		worker: &Worker,
+		models: &[Served],
+		doing: &watch::Sender<Doing>,
+	) -> Vec<Result<()>> {
+		let mut opened = Vec::new();
+		for model in models {
+			let what = format!("opening {}", model.dir.display());
+			doing.send_modify(|all| drop(all.insert(worker.device, what)));
+			opened.push(self.open_on(worker, model).await);
+		}
+		doing.send_modify(|all| drop(all.insert(worker.device, "ready".into())));
+		opened
+	}
+
+	async fn open_on(&self, worker: &Worker, model: &Served) -> Result<()> {
+		let (device, dir) = (worker.device, model.dir.display());
+		let opened = match timeout(OPEN, worker.open(model.files())).await {
+			Ok(opened) => opened,
+			Err(_) => Err(anyhow!("device {device} has not opened it in {} s", OPEN.as_secs())),
+		};
+		let opened = opened.with_context(|| format!("model in {dir}"))?;
+		self.stats.loaded(device, model.model);
+		let ms = opened.millis;
+		match opened.trial {
+			Ok(trial_ms) => tracing::info!(device, %dir, ms, trial_ms, "model is open"),
+			Err(why) => {
+				tracing::warn!(device, %dir, why, "model is open, but no input of our own making runs on it");
+			},
 		}
 		Ok(())
 	}

@@ -20,6 +20,7 @@ use crate::{
 	calls,
 	keystore::{self, KeystoreError},
 	node::{Node, NodeError},
+	plain::{self, PlainFields},
 	signer::Signer,
 };
 
@@ -144,7 +145,7 @@ impl KeyCommand {
 					key.load()?;
 					eprintln!("The password opens it.");
 				}
-				println!("{account} {name}");
+				println!("{account} {}", plain::line(&name));
 				Ok(())
 			},
 			Self::List { dir } => {
@@ -340,8 +341,11 @@ pub fn init_logging(format: LogFormat) {
 		LogFormat::Text => false,
 		LogFormat::Json => true,
 	};
-	let set =
-		if json { log.json().try_init() } else { log.with_ansi(terminal && !no_color).try_init() };
+	let set = if json {
+		log.json().try_init()
+	} else {
+		log.with_ansi(terminal && !no_color).fmt_fields(PlainFields).try_init()
+	};
 	if set.is_err() {
 		tracing::debug!("the log was set up before");
 	}

@@ -6,7 +6,8 @@
 //! * [`earnings`]: what a pool has earned, by the events of blocks;
 //! * [`request`]: the signed HTTP requests between miner and coordinator;
 //! * [`keystore`]: operator keys in encrypted files, in the format of polkadot.js;
-//! * [`cli`]: the command line that coordinator, miner and validators share.
+//! * [`cli`]: the command line that coordinator, miner and validators share;
+//! * [`plain`]: text of strangers, made safe for a terminal.
 //!
 //! What a program knows of the chain comes from the chain's metadata at run time: an upgraded runtime needs no new program as long as
 //! the names in [`calls`] and [`events`] stay.
@@ -20,6 +21,7 @@ pub mod earnings;
 pub mod events;
 pub mod keystore;
 pub mod node;
+pub mod plain;
 pub mod request;
 pub mod signer;
 

@@ -273,6 +273,18 @@ async fn no_path_leaves_the_folder() {
 }
 
 #[tokio::test]
+async fn no_program_library_is_fetched() {
+	let mut scene = Scene::new().await;
+	let sums = format!("{}  libops.so.1\n", hex::encode(Sha256::digest(b"evil")));
+	scene.shop.put(SUMS, sums.as_bytes());
+	scene.manifest = blake2_256(sums.as_bytes()).into();
+	let error = scene.pull().await.unwrap_err();
+	assert!(matches!(error, PullError::Model(ModelError::Library { .. })), "{error}");
+	let asked = scene.shop.asked.lock().unwrap();
+	assert!(asked.iter().all(|(file, _)| file == SUMS), "{asked:?}");
+}
+
+#[tokio::test]
 async fn there_is_an_end_to_what_may_come() {
 	let scene = Scene::new().await;
 	for silent_about_size in [false, true] {
