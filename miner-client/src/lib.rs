@@ -7,7 +7,7 @@
 //!
 //! From a draw to a paid task:
 //! * [`seats`] follows what the chain asks for, [`miner`] is the loop that decides and sends, [`work`] what is done for one seat, [`waiting`] whether its coordinator keeps it from going on;
-//! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing;
+//! * [`journal`] keeps what was promised, so that a process killed at any moment loses nothing; `disk` has threads of its own for that;
 //! * [`http`] talks to coordinators, `address` says where one may be, [`operator`] keeps the miner online.
 //!
 //! Around them: `calibration` measures how close a model's honest results are; [`cli`], [`config`], [`run`], [`doctor`], [`stop`]; [`stats`] counts what the devices do, [`server`], [`metrics`], [`table`] and [`notify`] tell of it; [`gpu`] asks the driver.
@@ -23,6 +23,7 @@ mod calibration;
 pub mod cli;
 pub mod config;
 mod config_show;
+mod disk;
 pub mod doctor;
 pub mod gpu;
 pub mod http;

@@ -26,11 +26,11 @@ use sp_core::{Encode, H256};
 use sp_crypto_hashing::blake2_256;
 use tokio::{
 	sync::{OwnedSemaphorePermit, Semaphore},
-	task::spawn_blocking,
 	time::sleep,
 };
 
 use crate::{
+	disk,
 	http::{Coordinators, HttpError, Peer},
 	job::{Computed, JobError},
 	journal::{items_of, Journal, JournalError, Record},
@@ -97,16 +97,11 @@ fn fit(room: &mut OwnedSemaphorePermit, bytes: usize) {
 	drop(room.split(rest));
 }
 
-/// How many threads read and write the journal. Each that is begun keeps some memory for good: many at a busy moment would make a program that runs for months larger.
-static DISK: Semaphore = Semaphore::const_new(2);
-
-/// Does something with the journal, on a thread that may wait for the disk.
+/// Does something with the journal.
 async fn on_disk<T: Send + 'static>(
 	work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, WorkError> {
-	// Nobody closes it.
-	let _turn = DISK.acquire().await;
-	spawn_blocking(work).await.map_err(|_| WorkError::Ending)
+	disk::on_disk(work).await.ok_or(WorkError::Ending)
 }
 
 /// Why a seat's result cannot be had.
