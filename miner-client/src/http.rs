@@ -99,6 +99,8 @@ impl<'a> From<&'a Seat> for Peer<'a> {
 /// Talks to coordinators in the name of one operator.
 pub struct Coordinators {
 	http: Client,
+	/// For what is sent: how long that takes depends on the line, and nothing comes back meanwhile.
+	uploads: Client,
 	guard: Guard,
 	key: Keypair,
 	genesis: H256,
@@ -111,17 +113,19 @@ impl Coordinators {
 	}
 
 	fn guarded(key: Keypair, genesis: H256, guard: Guard) -> reqwest::Result<Self> {
-		let http = Client::builder()
-			.user_agent(concat!("miner-client/", env!("CARGO_PKG_VERSION")))
-			.redirect(redirect::Policy::none())
-			// A proxy would look names up by itself.
-			.no_proxy()
-			.dns_resolver(Arc::new(guard.clone()))
-			.connect_timeout(CONNECT)
-			.read_timeout(SILENCE)
-			.timeout(WHOLE)
-			.build()?;
-		Ok(Self { http, guard, key, genesis })
+		let builder = || {
+			Client::builder()
+				.user_agent(concat!("miner-client/", env!("CARGO_PKG_VERSION")))
+				.redirect(redirect::Policy::none())
+				// A proxy would look names up by itself.
+				.no_proxy()
+				.dns_resolver(Arc::new(guard.clone()))
+				.connect_timeout(CONNECT)
+				.timeout(WHOLE)
+		};
+		let http = builder().read_timeout(SILENCE).build()?;
+		let uploads = builder().build()?;
+		Ok(Self { http, uploads, guard, key, genesis })
 	}
 
 	/// The hashes of a task's inputs, which together have the root that the chain knows.
@@ -200,7 +204,8 @@ impl Coordinators {
 			&body,
 			request::now(),
 		);
-		let mut call = self.http.request(method, address);
+		let http = if method == Method::PUT { &self.uploads } else { &self.http };
+		let mut call = http.request(method, address);
 		for (name, value) in headers {
 			call = call.header(name, value);
 		}
@@ -261,9 +266,10 @@ mod tests {
 
 	fn verified(method: &str, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> bool {
 		let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-		let now = request::now();
 		let path = uri.path_and_query().unwrap().as_str();
-		request::verify(header, &GENESIS, &operator(), method, path, body, now).is_ok()
+		let Ok(claim) = request::Claim::read(header, request::now()) else { return false };
+		request::is_body(claim.body(), body).is_ok()
+			&& claim.check(&GENESIS, &operator(), method, path).is_ok()
 	}
 
 	/// A coordinator with the inputs "one" and "two", on a port of its own.

@@ -221,6 +221,11 @@ pub fn undelivered(task: TaskId) -> Call {
 	call("Tasks", "undelivered", [("task", number(task))])
 }
 
+/// Takes back a task that no miner has yet.
+pub fn cancel(task: TaskId) -> Call {
+	call("Tasks", "cancel", [("task", number(task))])
+}
+
 /// Has a court judge an item of a paid task.
 pub fn challenge(task: TaskId, item: u32, shown: &ShownItem) -> Call {
 	let arguments = [("task", number(task)), ("item", number(item)), ("shown", shown_item(shown))];

@@ -6,12 +6,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cuckoo_primitives::work::{
-	request_digest, HEADER_ACCOUNT, HEADER_EXPIRES, HEADER_SIGNATURE, MAX_REQUEST_LIFE,
+	request_digest, HEADER_ACCOUNT, HEADER_BODY, HEADER_EXPIRES, HEADER_SIGNATURE, MAX_REQUEST_LIFE,
 };
 use sp_core::{
 	crypto::{AccountId32, Ss58Codec},
 	H256,
 };
+use sp_crypto_hashing::blake2_256;
 use subxt_signer::sr25519::{self, Keypair};
 
 use crate::signer::{account_of, Signer};
@@ -64,6 +65,12 @@ pub enum RequestError {
 		"the request expires more than {MAX_REQUEST_LIFE} s ahead: check this machine's clock"
 	)]
 	TooFarAhead,
+	/// It was here before.
+	#[error("this very request was here before: sign each anew")]
+	Replayed,
+	/// What came is not what was signed.
+	#[error("the body is not the one whose hash the header {HEADER_BODY} names")]
+	OtherBody,
 	/// The signature is for something else, or somebody else's.
 	#[error("the signature does not fit this request: is the coordinator's account right?")]
 	BadSignature,
@@ -84,12 +91,13 @@ pub fn headers(
 	path: &str,
 	body: &[u8],
 	now: u64,
-) -> [(&'static str, String); 3] {
-	let expires = now + LIFE;
+) -> [(&'static str, String); 4] {
+	let (expires, body) = (now + LIFE, H256::from(blake2_256(body)));
 	let digest = request_digest(genesis, coordinator, method, path, body, expires);
 	[
 		(HEADER_ACCOUNT, signer.account().to_ss58check()),
 		(HEADER_EXPIRES, expires.to_string()),
+		(HEADER_BODY, hex::encode(body)),
 		(HEADER_SIGNATURE, hex::encode(signer.sign_bytes(&digest))),
 	]
 }
@@ -99,6 +107,7 @@ pub fn headers(
 pub struct Claim {
 	account: AccountId32,
 	expires: u64,
+	body: H256,
 	signature: [u8; 64],
 }
 
@@ -113,6 +122,9 @@ impl Claim {
 			.map_err(|_| RequestError::Malformed(HEADER_ACCOUNT))?;
 		let expires: u64 =
 			get(HEADER_EXPIRES)?.parse().map_err(|_| RequestError::Malformed(HEADER_EXPIRES))?;
+		let mut body = H256::zero();
+		hex::decode_to_slice(get(HEADER_BODY)?, &mut body.0)
+			.map_err(|_| RequestError::Malformed(HEADER_BODY))?;
 		let mut signature = [0u8; 64];
 		hex::decode_to_slice(get(HEADER_SIGNATURE)?, &mut signature)
 			.map_err(|_| RequestError::Malformed(HEADER_SIGNATURE))?;
@@ -122,7 +134,7 @@ impl Claim {
 		if expires - now > MAX_REQUEST_LIFE {
 			return Err(RequestError::TooFarAhead);
 		}
-		Ok(Self { account, expires, signature })
+		Ok(Self { account, expires, body, signature })
 	}
 
 	/// The account, which anybody may claim to be until [`Claim::check`].
@@ -130,16 +142,25 @@ impl Claim {
 		&self.account
 	}
 
-	/// Whether the account signed exactly this request to this coordinator.
+	/// Until when it is good, in seconds since 1970, and its signature: no two requests have the same.
+	pub fn once(&self) -> (u64, [u8; 64]) {
+		(self.expires, self.signature)
+	}
+
+	/// BLAKE2b-256 of the body that it was signed with.
+	pub fn body(&self) -> H256 {
+		self.body
+	}
+
+	/// Whether the account signed exactly this request to this coordinator. What comes as its body is for [`is_body`].
 	pub fn check(
 		self,
 		genesis: &H256,
 		coordinator: &AccountId32,
 		method: &str,
 		path: &str,
-		body: &[u8],
 	) -> Result<AccountId32, RequestError> {
-		let digest = request_digest(genesis, coordinator, method, path, body, self.expires);
+		let digest = request_digest(genesis, coordinator, method, path, self.body, self.expires);
 		let key = sr25519::PublicKey(self.account.clone().into());
 		if sr25519::verify(&sr25519::Signature(self.signature), digest, &key) {
 			Ok(self.account)
@@ -149,17 +170,12 @@ impl Claim {
 	}
 }
 
-/// Who signed a request that arrived at the time `now`, if it is good: [`Claim::read`] and [`Claim::check`] in one.
-pub fn verify<'a>(
-	header: impl Fn(&str) -> Option<&'a str>,
-	genesis: &H256,
-	coordinator: &AccountId32,
-	method: &str,
-	path: &str,
-	body: &[u8],
-	now: u64,
-) -> Result<AccountId32, RequestError> {
-	Claim::read(header, now)?.check(genesis, coordinator, method, path, body)
+/// Whether this is the body that a request was signed with.
+pub fn is_body(signed: H256, body: &[u8]) -> Result<(), RequestError> {
+	match H256::from(blake2_256(body)) == signed {
+		true => Ok(()),
+		false => Err(RequestError::OtherBody),
+	}
 }
 
 #[cfg(test)]
@@ -169,7 +185,23 @@ mod tests {
 
 	const NOW: u64 = 1_800_000_000;
 	const PATH: &str = "/v1/miner/tasks/7/outputs/0";
-	type Headers = [(&'static str, String); 3];
+	type Headers = [(&'static str, String); 4];
+
+	/// Who signed a request that arrived at the time `now`, if it is good: what a coordinator asks one after the other.
+	fn verify<'a>(
+		header: impl Fn(&str) -> Option<&'a str>,
+		genesis: &H256,
+		coordinator: &AccountId32,
+		method: &str,
+		path: &str,
+		body: &[u8],
+		now: u64,
+	) -> Result<AccountId32, RequestError> {
+		let claim = Claim::read(header, now)?;
+		let signed = claim.body();
+		let account = claim.check(genesis, coordinator, method, path)?;
+		is_body(signed, body).map(|()| account)
+	}
 
 	fn genesis() -> H256 {
 		H256::repeat_byte(1)
@@ -209,10 +241,11 @@ mod tests {
 			replay(1, 9, "PUT", PATH, b"output"),
 			replay(1, 2, "GET", PATH, b"output"),
 			replay(1, 2, "PUT", "/v1/miner/tasks/8/outputs/0", b"output"),
-			replay(1, 2, "PUT", PATH, b"0utput"),
-			replay(1, 2, "PUT", PATH, b""),
 		] {
 			assert_eq!(other, Err(RequestError::BadSignature));
+		}
+		for other in [replay(1, 2, "PUT", PATH, b"0utput"), replay(1, 2, "PUT", PATH, b"")] {
+			assert_eq!(other, Err(RequestError::OtherBody));
 		}
 	}
 
@@ -236,9 +269,25 @@ mod tests {
 	}
 
 	#[test]
+	fn nobody_can_put_another_body_under_it() {
+		let mut headers = signed();
+		headers[2].1 = hex::encode(blake2_256(b"another"));
+		let checked = verify(
+			|name| get(&headers, name),
+			&genesis(),
+			&coordinator(),
+			"PUT",
+			PATH,
+			b"another",
+			NOW,
+		);
+		assert_eq!(checked, Err(RequestError::BadSignature));
+	}
+
+	#[test]
 	fn a_bad_header_is_named() {
 		for (index, name) in
-			[HEADER_ACCOUNT, HEADER_EXPIRES, HEADER_SIGNATURE].into_iter().enumerate()
+			[HEADER_ACCOUNT, HEADER_EXPIRES, HEADER_BODY, HEADER_SIGNATURE].into_iter().enumerate()
 		{
 			let mut headers = signed();
 			headers[index].1 = "nonsense".into();

@@ -1,43 +1,59 @@
-//! What applications ask of the coordinator.
+//! What applications ask of the coordinator, beside what they know from elsewhere ([`crate::embeddings`], [`crate::open_inference`]).
 //!
 //! | request | answer |
 //! | --- | --- |
 //! | `POST /v1/images/generations` | up to ten pictures, in the form of OpenAI's API, once a miner has made them |
-//! | `GET /v1/models` | the models that can be asked for |
-//! | `POST /v1/jobs` | 202 and a job that goes on by itself; with a list of inputs a batch, one task on chain |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the models that can be asked for |
+//! | `POST /v1/jobs` | 202 and a job that goes on by itself; with a list of inputs one job of several inferences |
+//! | `GET /v1/jobs?limit=20&before={id}` | the caller's jobs, newest first |
 //! | `GET /v1/jobs/{id}` | where it is, and what the chain has decided |
-//! | `GET /v1/jobs/{id}/output` | its output: a PNG file or, with `?format=safetensors`, what the miner delivered; `?item=2`: the third of a batch |
+//! | `GET /v1/jobs/{id}/events` | the same with each change, as server-sent events, until nothing more happens |
+//! | `POST /v1/jobs/{id}/cancel` | takes it back, as long as no miner has it |
+//! | `GET /v1/jobs/{id}/output` | its output: a PNG file or, with `?format=safetensors`, what the miner delivered; `?item=2`: the third of several |
 //!
-//! An application waits for the miner and never for the chain. Both `POST`s take an `Idempotency-Key`.
+//! An application waits for the miner and never for the chain. All `POST`s that make a job take an `Idempotency-Key`. A key sees its own jobs and no others.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
 	body::Bytes,
-	extract::{DefaultBodyLimit, Path, Query, Request, State},
-	http::{header, HeaderMap, StatusCode},
+	extract::{
+		rejection::{PathRejection, QueryRejection},
+		DefaultBodyLimit, Path, Query, Request, State,
+	},
+	http::{header, StatusCode},
 	middleware,
-	response::{IntoResponse, Response},
+	response::{
+		sse::{Event, KeepAlive},
+		IntoResponse, Response, Sse,
+	},
 	routing::{get, post},
-	Json, Router,
+	Extension, Json, Router,
 };
 use base64::{engine::general_purpose::STANDARD, Engine};
+use cuckoo_client::TxError;
 use cuckoo_primitives::{
 	views::ModelView,
-	work::{TextToImageInput, NO_OUTPUT},
-	BlockNumber, ModelKind, TaskId,
+	work::{TextEmbeddingInput, TextToImageInput},
+	ModelKind,
 };
-use serde::{Deserialize, Serialize};
-use sp_core::{crypto::AccountId32, H256};
-use sp_crypto_hashing::blake2_256;
+use futures::{stream, Stream};
+use serde::{de::DeserializeOwned, Deserialize};
+use serde_json::{json, value::RawValue, Value};
 
 use crate::{
-	blobs::BlobError,
-	error::{set, ApiError, HEADER_JOB, HEADER_TASK},
-	id::{unix_now, JobId},
-	job::{planck, Job, JobBlocks, JobState, Settlement, NO_OUTPUT_MEANS},
+	auth::Caller,
+	batch::Batch,
+	embeddings::Few,
+	error::ApiError,
+	id::JobId,
+	job::{JobState, JobView},
 	metrics,
 	openai::{parse, receive, ImageData, ImagesRequest, ImagesResponse, PromptFields},
+	orders::{
+		about, accept, ended, find_job, find_model, idempotency_key, output_of, request_hash, turn,
+		turn_for_all, wait, Order,
+	},
 	png::{self, Picture},
 	server::App,
 };
@@ -46,119 +62,151 @@ use crate::{
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// How long a request may take to arrive.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// The longest `Idempotency-Key`.
-const MAX_KEY: usize = 255;
+/// What pictures in base64 take in memory, in times the outputs: a picture is hardly larger as a file than as it was, and there is the text of each and that of
+/// all. And what one takes that is sent as it is.
+const TIMES: u64 = 3;
+const TIMES_OF_PNG: u64 = 2;
+/// The most inferences of one job: its inputs come in one request.
+const MAX_ITEMS: usize = 256;
+/// The most jobs of one list, and how many without a word.
+const MAX_LIST: usize = 100;
+const LIST: usize = 20;
+/// When a stream of events looks again at a book that could not be read.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How often a stream of events says that it is still there.
+const ALIVE: Duration = Duration::from_secs(15);
 
 /// The routes.
 pub fn routes() -> Router<Arc<App>> {
 	Router::new()
 		.route("/v1/images/generations", post(images))
 		.route("/v1/models", get(models))
-		.route("/v1/jobs", post(create_job))
+		.route("/v1/models/{id}", get(model))
+		.route("/v1/jobs", post(create_job).get(jobs))
 		.route("/v1/jobs/{id}", get(job))
+		.route("/v1/jobs/{id}/events", get(job_events))
+		.route("/v1/jobs/{id}/cancel", post(cancel_job))
 		.route("/v1/jobs/{id}/output", get(job_output))
 		.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
 		.layer(middleware::from_fn(metrics::count_app))
 }
 
-/// A request that was found good.
-struct Order {
-	model: ModelView,
-	/// The name that it was asked for by.
-	model_name: String,
-	/// One for each inference.
-	inputs: Vec<Bytes>,
-	seed: Option<u64>,
-	request_hash: H256,
-	key: Option<String>,
+async fn images(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	request: Request,
+) -> Result<Response, ApiError> {
+	let job = order_images(&app, &caller, request).await?;
+	let progress = wait(&app, job).await?;
+
+	let turn = turn_for_all(&app, &progress, TIMES).await?;
+	let mut data = Vec::new();
+	for item in 0..progress.items() {
+		let png = to_png(output_of(&app, &progress, item).await?).await?;
+		data.push(ImageData { b64_json: STANDARD.encode(png), revised_prompt: None });
+	}
+	let (created, x_cuckoo) = (progress.job.created, (&progress).into());
+	let answer = Json(ImagesResponse { created, data, x_cuckoo });
+	Ok(about(&progress, turn.keep(answer).await?))
 }
 
-async fn images(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+/// Orders what a request asks for. The request itself, which may be large, is not kept while the job is waited for.
+async fn order_images(app: &App, caller: &Caller, request: Request) -> Result<JobId, ApiError> {
 	let headers = request.headers().clone();
 	let body = receive(request, REQUEST_TIME).await?;
 	let request: ImagesRequest = parse(&headers, &body)?;
 	let wanted = request.wanted_size()?;
-	let (model_name, model) =
-		find_model(&app, request.model.as_deref(), ModelKind::TextToImage).await?;
+	let kind = ModelKind::TextToImage;
+	let (model_name, model) = find_model(app, request.model.as_deref(), kind, caller).await?;
 	if let (Some(wanted), Some(made)) = (wanted, app.book.picture_size(model.model).await?) {
 		if wanted != made {
 			let message = format!("this model makes pictures of {}x{} only", made.0, made.1);
 			return Err(ApiError::bad("size", "unsupported_value", message));
 		}
 	}
-	let first = prompt_input(&app, request.prompt.clone())?;
+	let first = prompt_input(app, request.prompt())?;
 	let seeds = (0..u64::from(request.count())).map(|number| first.seed.wrapping_add(number));
-	let inputs = seeds.map(|seed| TextToImageInput { seed, ..first.clone() }).collect();
-	let order = picture_order(model_name, model, inputs, "images", &headers, &body)?;
-	let job = accept(&app, order).await?;
-	let job = wait(&app, job.id).await?;
-
-	let mut data = Vec::new();
-	for item in 0..job.items() {
-		let png = to_png(output_of(&app, &job, item).await?).await?;
-		data.push(ImageData { b64_json: STANDARD.encode(png), revised_prompt: None });
-	}
-	let answer = ImagesResponse { created: job.created, data, x_cuckoo: (&job).into() };
-	Ok(about(&job, Json(answer)))
+	let inputs: Vec<_> = seeds.map(|seed| TextToImageInput { seed, ..first.clone() }).collect();
+	let order = Order {
+		model,
+		model_name,
+		seed: Some(first.seed),
+		inputs: json_inputs(&inputs)?,
+		request_hash: request_hash("images", &body),
+		key: idempotency_key(&headers)?,
+		owner: caller.owner(),
+	};
+	Ok(accept(app, order).await?.job.id)
 }
 
-async fn models(State(app): State<Arc<App>>) -> Result<Json<serde_json::Value>, ApiError> {
-	let data: Vec<_> = app
-		.models
-		.active()
-		.await?
-		.into_iter()
-		.map(|(name, model)| {
-			serde_json::json!({
-				"id": name,
-				"object": "model",
-				"created": 0,
-				"owned_by": "cuckoo",
-				"x_cuckoo": {
-					"model": model.model,
-					"kind": model.kind,
-					"manifest": model.manifest,
-					"min_fee": model.min_fee.to_string(),
-					"work_window": model.work_window,
-					"tolerance": model.tolerance,
-					"reference_ms": model.reference_ms,
-				},
-			})
-		})
-		.collect();
-	Ok(Json(serde_json::json!({ "object": "list", "data": data })))
+/// A model as applications see it.
+fn model_view(name: &str, model: &ModelView) -> Value {
+	json!({
+		"id": name,
+		"object": "model",
+		"created": 0,
+		"owned_by": "cuckoo",
+		"x_cuckoo": {
+			"model": model.model,
+			"name": model.name,
+			"kind": model.kind,
+			"manifest": model.manifest,
+			"min_fee": model.min_fee.to_string(),
+			"work_window": model.work_window,
+			"tolerance": model.tolerance,
+			"reference_ms": model.reference_ms,
+		},
+	})
+}
+
+async fn models(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, ApiError> {
+	let active = app.models.active().await?;
+	let usable = active.iter().filter(|(name, model)| caller.may_use(name, model.model));
+	let data: Vec<Value> = usable.map(|(name, model)| model_view(name, model)).collect();
+	Ok(Json(json!({ "object": "list", "data": data })))
+}
+
+async fn model(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, ApiError> {
+	let Path(name) = name?;
+	let found = app.models.find(&name).await?;
+	let found = found.filter(|(name, model)| caller.may_use(name, model.model));
+	let (name, model) = found.ok_or_else(|| {
+		let message = format!("there is no model {name:?}; GET /v1/models lists them");
+		ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message)
+	})?;
+	Ok(Json(model_view(&name, &model)))
 }
 
 /// `POST /v1/jobs`
 #[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum JobRequest {
-	TextToImage { model: Option<String>, input: OneOrMany<PromptFields> },
-	Tensor { model: Option<String>, input: OneOrMany<TensorInput> },
+struct JobRequest {
+	kind: ModelKind,
+	model: Option<String>,
+	/// An input, or a list of them.
+	input: Box<RawValue>,
 }
 
-/// The most inferences of one job: its inputs come in one request.
-const MAX_ITEMS: usize = 256;
-
-/// An input, or the inputs of a batch.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-	One(T),
-	Many(Vec<T>),
-}
-
-impl<T> OneOrMany<T> {
-	fn checked(self) -> Result<Vec<T>, ApiError> {
-		let all = match self {
-			Self::One(one) => vec![one],
-			Self::Many(many) => many,
+impl JobRequest {
+	/// The inputs. Read by themselves, because numbers with fractions do not survive being looked at twice.
+	fn inputs<T: DeserializeOwned>(&self) -> Result<Vec<T>, ApiError> {
+		let json = self.input.get();
+		let read = match json.starts_with('[') {
+			true => serde_json::from_str::<Few<T, MAX_ITEMS>>(json).map(|few| few.0),
+			false => serde_json::from_str(json).map(|one| vec![one]),
 		};
-		if (1..=MAX_ITEMS).contains(&all.len()) {
-			return Ok(all);
+		let bad = |message: String| ApiError::bad("input", "invalid_value", message);
+		let inputs = read.map_err(|error| bad(format!("input: {error}")))?;
+		if inputs.is_empty() {
+			return Err(bad(format!("a job has from 1 to {MAX_ITEMS} inputs, this one has none")));
 		}
-		let message = format!("a job has from 1 to {MAX_ITEMS} inputs, this one has {}", all.len());
-		Err(ApiError::bad("input", "invalid_value", message))
+		Ok(inputs)
 	}
 }
 
@@ -168,44 +216,192 @@ struct TensorInput {
 	safetensors: String,
 }
 
-async fn create_job(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+async fn create_job(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	request: Request,
+) -> Result<Response, ApiError> {
 	let headers = request.headers().clone();
 	let body = receive(request, REQUEST_TIME).await?;
 	let request: JobRequest = parse(&headers, &body)?;
-	let order = match request {
-		JobRequest::TextToImage { model, input } => {
-			let (name, model) = find_model(&app, model.as_deref(), ModelKind::TextToImage).await?;
-			let prompts = input.checked()?.into_iter();
-			let inputs =
-				prompts.map(|prompt| prompt_input(&app, prompt)).collect::<Result<_, _>>()?;
-			picture_order(name, model, inputs, "jobs", &headers, &body)?
+	let (model_name, model) =
+		find_model(&app, request.model.as_deref(), request.kind, &caller).await?;
+	let (inputs, seed) = inputs_of(&app, &request)?;
+	let order = Order {
+		model,
+		model_name,
+		inputs,
+		seed,
+		request_hash: request_hash("jobs", &body),
+		key: idempotency_key(&headers)?,
+		owner: caller.owner(),
+	};
+	let progress = accept(&app, order).await?;
+	Ok(about(&progress, (StatusCode::ACCEPTED, Json(JobView::from(&progress)))))
+}
+
+/// A job's inputs as miners get them, and the seed of its first picture.
+fn inputs_of(app: &App, request: &JobRequest) -> Result<(Vec<Bytes>, Option<u64>), ApiError> {
+	match request.kind {
+		ModelKind::TextToImage => {
+			let prompts: Vec<PromptFields> = request.inputs()?;
+			let inputs = prompts.into_iter().map(|prompt| prompt_input(app, prompt));
+			let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+			Ok((json_inputs(&inputs)?, inputs.first().map(|input| input.seed)))
 		},
-		JobRequest::Tensor { model, input } => {
-			let (model_name, model) = find_model(&app, model.as_deref(), ModelKind::Tensor).await?;
+		ModelKind::TextEmbedding => {
+			let inputs: Vec<TextEmbeddingInput> = request.inputs()?;
+			inputs.iter().try_for_each(TextEmbeddingInput::validate)?;
+			Ok((json_inputs(&inputs)?, None))
+		},
+		ModelKind::Tensor => {
 			let bad = |why: String| ApiError::bad("input.safetensors", "invalid_value", why);
 			let mut inputs = Vec::new();
-			for input in input.checked()? {
+			for input in request.inputs::<TensorInput>()? {
 				let input = STANDARD.decode(input.safetensors).map_err(|e| bad(e.to_string()))?;
 				png::tensors(&input).map_err(|e| bad(e.to_string()))?;
 				inputs.push(input.into());
 			}
-			Order {
-				model,
-				model_name,
-				inputs,
-				seed: None,
-				request_hash: request_hash("jobs", &body),
-				key: idempotency_key(&headers)?,
-			}
+			Ok((inputs, None))
 		},
-	};
-	let job = accept(&app, order).await?;
-	Ok(about(&job, (StatusCode::ACCEPTED, Json(JobView::from(&job)))))
+	}
 }
 
-async fn job(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-	let job = find_job(&app, &id).await?;
-	Ok(about(&job, Json(JobView::from(&job))))
+#[derive(Deserialize)]
+struct ListQuery {
+	limit: Option<usize>,
+	before: Option<String>,
+}
+
+async fn jobs(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+	let Query(query) = query?;
+	let limit = query.limit.unwrap_or(LIST);
+	if !(1..=MAX_LIST).contains(&limit) {
+		let message = format!("limit must be from 1 to {MAX_LIST}");
+		return Err(ApiError::bad("limit", "invalid_value", message));
+	}
+	let before = query.before.as_deref().map(str::parse::<JobId>).transpose();
+	let before = before.map_err(|why| ApiError::bad("before", "invalid_value", why))?;
+	// One more, to know whether there are more.
+	let mut found = app.book.list(caller.owner(), before, limit + 1).await?;
+	let has_more = found.len() > limit;
+	found.truncate(limit);
+	let data: Vec<JobView<'_>> = found.iter().map(JobView::from).collect();
+	Ok(Json(json!({ "object": "list", "data": data, "has_more": has_more })))
+}
+
+async fn job(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+	let Path(id) = id?;
+	let progress = find_job(&app, &id, &caller).await?;
+	Ok(about(&progress, Json(JobView::from(&progress))))
+}
+
+async fn job_events(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+	let Path(id) = id?;
+	// Before the first look, or a change between the two would be missed.
+	let changes = app.book.changes();
+	let progress = find_job(&app, &id, &caller).await?;
+	let events = follow(app, progress.job.id, changes);
+	let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE));
+	Ok(about(&progress, answer))
+}
+
+/// The job as it is, and again with each change, until nothing more happens to it or the coordinator ends.
+fn follow(
+	app: Arc<App>,
+	id: JobId,
+	changes: tokio::sync::broadcast::Receiver<JobId>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+	let start = (app, changes, None::<String>, false);
+	stream::unfold(start, move |(app, mut changes, mut last, over)| async move {
+		if over {
+			return None;
+		}
+		loop {
+			let Ok(found) = app.book.get(id).await else {
+				// The end of the stream would mean that of the job.
+				tokio::select! {
+					() = tokio::time::sleep(AGAIN) => continue,
+					() = app.closing() => return None,
+				}
+			};
+			// Gone from the book: it was over for long.
+			let progress = found?;
+			let data = serde_json::to_string(&JobView::from(&progress)).ok()?;
+			if last.as_ref() != Some(&data) {
+				let event = Event::default().event("job").data(&data);
+				last = Some(data);
+				return Some((Ok(event), (app, changes, last, progress.is_over())));
+			}
+			let changed = async {
+				// On an error changes were missed, and the book knows.
+				while changes.recv().await.is_ok_and(|changed| changed != id) {}
+			};
+			tokio::select! {
+				() = changed => {},
+				() = app.closing() => return None,
+			}
+		}
+	})
+}
+
+async fn cancel_job(
+	State(app): State<Arc<App>>,
+	Extension(caller): Extension<Caller>,
+	id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+	let Path(id) = id?;
+	let id = find_job(&app, &id, &caller).await?.job.id;
+	let progress = app.book.cancel(id).await?;
+	if progress.state() == JobState::Cancelled {
+		return Ok(about(&progress, Json(JobView::from(&progress))));
+	}
+	let conflict =
+		|message: &str| ApiError::new(StatusCode::CONFLICT, "not_cancellable", message).of_job(id);
+	if progress.state().is_final() {
+		return Err(conflict("the job has ended"));
+	}
+	let batch = progress.batch.as_deref();
+	if batch.is_some_and(|batch| !is_its_own(batch)) {
+		return Err(conflict("other jobs share its task: it goes on"));
+	}
+	if progress.state() != JobState::Queued {
+		return Err(conflict("a miner has the job: it goes on"));
+	}
+	let later = |status, message: &str| ApiError::new(status, "not_now", message).retry_after(5);
+	// On chain it is a task, which nobody shares here, and which no miner has yet.
+	let Some(task) = batch.and_then(|batch| batch.task) else {
+		let message = "the job is just being posted; try again in a moment";
+		return Err(later(StatusCode::CONFLICT, message));
+	};
+	app.chain.cancel(task).await.map_err(|error| {
+		tracing::info!(job = %id, task, %error, "a job could not be taken back");
+		match error {
+			TxError::Dispatch { .. } => conflict("a miner has the job: it goes on"),
+			_ => {
+				let message = "the chain could not be told; try again in a moment";
+				later(StatusCode::SERVICE_UNAVAILABLE, message)
+			},
+		}
+	})?;
+	// The watcher sees it once it is final.
+	Ok(about(&progress, (StatusCode::ACCEPTED, Json(JobView::from(&progress)))))
+}
+
+fn is_its_own(batch: &Batch) -> bool {
+	batch.parts.len() == 1
 }
 
 /// In which form an output is wanted.
@@ -219,32 +415,32 @@ enum OutputFormat {
 #[derive(Deserialize)]
 struct OutputQuery {
 	format: Option<OutputFormat>,
-	/// Which output of a batch, from 0.
+	/// Which output of several, from 0.
 	#[serde(default)]
 	item: u32,
 }
 
 async fn job_output(
 	State(app): State<Arc<App>>,
-	Path(id): Path<String>,
-	Query(query): Query<OutputQuery>,
+	Extension(caller): Extension<Caller>,
+	id: Result<Path<String>, PathRejection>,
+	query: Result<Query<OutputQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-	let job = find_job(&app, &id).await?;
-	if query.item >= job.items() {
-		let message = format!("the job has {} outputs, numbered from 0", job.items());
+	let Path(id) = id?;
+	let Query(query) = query?;
+	let progress = find_job(&app, &id, &caller).await?;
+	if query.item >= progress.items() {
+		let message = format!("the job has {} outputs, numbered from 0", progress.items());
 		return Err(ApiError::bad("item", "invalid_value", message));
 	}
-	if !job.outputs.contains_key(&query.item) {
-		return Err(match ended(&job) {
-			Some(error) => error,
-			None => {
-				let message = "the output is not here yet";
-				let early = ApiError::new(StatusCode::CONFLICT, "not_completed", message);
-				early.retry_after(2).of_job(job.id)
-			},
-		});
+	if progress.output(query.item).is_none() {
+		return Err(ended(&progress).unwrap_or_else(|| {
+			let message = "the output is not here yet";
+			let early = ApiError::new(StatusCode::CONFLICT, "not_completed", message);
+			early.retry_after(2)
+		}));
 	}
-	let as_png = match (query.format, job.kind) {
+	let as_png = match (query.format, progress.job.kind) {
 		(None | Some(OutputFormat::Png), ModelKind::TextToImage) => true,
 		(None | Some(OutputFormat::Safetensors), _) => false,
 		(Some(OutputFormat::Png), ModelKind::Tensor | ModelKind::TextEmbedding) => {
@@ -252,280 +448,29 @@ async fn job_output(
 			return Err(ApiError::bad("format", "unsupported_value", message));
 		},
 	};
-	let bytes = output_of(&app, &job, query.item).await?;
-	Ok(if as_png {
-		about(&job, ([(header::CONTENT_TYPE, "image/png")], to_png(bytes).await?))
+	let times = if as_png { TIMES_OF_PNG } else { 1 };
+	let turn = turn(&app, &progress, &[query.item], times).await?;
+	let bytes = output_of(&app, &progress, query.item).await?;
+	let answer = if as_png {
+		([(header::CONTENT_TYPE, "image/png")], to_png(bytes).await?).into_response()
 	} else {
-		about(&job, ([(header::CONTENT_TYPE, "application/octet-stream")], bytes))
-	})
-}
-
-/// A job as applications see it.
-#[derive(Serialize)]
-struct JobView<'a> {
-	id: JobId,
-	object: &'static str,
-	created: u64,
-	kind: ModelKind,
-	model: &'a str,
-	manifest: H256,
-	seed: Option<u64>,
-	state: JobState,
-	settlement: Settlement,
-	task: Option<TaskId>,
-	round: u32,
-	miner: Option<&'a AccountId32>,
-	operator: Option<&'a AccountId32>,
-	#[serde(with = "planck")]
-	fee: u128,
-	max_wait: BlockNumber,
-	blocks: JobBlocks,
-	items: u32,
-	/// Null for an output that is not here yet.
-	output_hashes: Vec<Option<H256>>,
-	/// In hexadecimal; with its hash it is what the chain knows of an output.
-	output_sketches: Vec<Option<&'a str>>,
-	error: Option<&'a str>,
-}
-
-impl<'a> From<&'a Job> for JobView<'a> {
-	fn from(job: &'a Job) -> Self {
-		let sketch = |item| job.outputs.get(&item).map(|output| output.sketch.as_str());
-		Self {
-			id: job.id,
-			object: "job",
-			created: job.created,
-			kind: job.kind,
-			model: &job.model_name,
-			manifest: job.manifest,
-			seed: job.seed,
-			state: job.state,
-			settlement: job.settlement,
-			task: job.task,
-			round: job.round,
-			miner: job.miner.as_ref(),
-			operator: job.outputs.first_key_value().map(|(_, output)| &output.operator),
-			fee: job.fee,
-			max_wait: job.max_wait,
-			blocks: job.blocks,
-			items: job.items(),
-			output_hashes: job.output_hashes(),
-			output_sketches: (0..job.items()).map(sketch).collect(),
-			error: job.error.as_deref(),
-		}
-	}
-}
-
-/// The model that a request means.
-async fn find_model(
-	app: &App,
-	asked: Option<&str>,
-	kind: ModelKind,
-) -> Result<(String, ModelView), ApiError> {
-	let default = app.config.default_model.as_deref().filter(|_| kind == ModelKind::TextToImage);
-	let Some(name) = asked.or(default) else {
-		let only = app.models.only(kind).await?;
-		return only.map(|model| (model.name.clone(), model)).ok_or_else(|| {
-			let message =
-				"name a model: there is not exactly one that fits; GET /v1/models lists them";
-			ApiError::bad("model", "model_required", message)
-		});
+		([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
 	};
-	let Some(model) = app.models.find(name).await? else {
-		let message = format!("there is no model {name:?}; GET /v1/models lists them");
-		let unknown = ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message);
-		return Err(ApiError { param: Some("model"), ..unknown });
-	};
-	if model.kind != kind {
-		let message = format!("the model {name:?} does not do this: its kind is {:?}", model.kind);
-		return Err(ApiError::bad("model", "unsupported_value", message));
-	}
-	Ok((name.into(), model))
+	Ok(about(&progress, turn.keep(answer).await?))
 }
 
 fn prompt_input(app: &App, prompt: PromptFields) -> Result<TextToImageInput, ApiError> {
 	prompt.into_input(app.config.default_steps, app.config.default_guidance)
 }
 
-fn picture_order(
-	model_name: String,
-	model: ModelView,
-	inputs: Vec<TextToImageInput>,
-	route: &str,
-	headers: &HeaderMap,
-	body: &[u8],
-) -> Result<Order, ApiError> {
-	let seed = inputs.first().map(|input| input.seed);
-	let inputs = inputs.iter().map(|input| serde_json::to_vec(input).map(Bytes::from));
-	Ok(Order {
-		model,
-		model_name,
-		seed,
-		inputs: inputs.collect::<Result<_, _>>().map_err(ApiError::internal)?,
-		request_hash: request_hash(route, body),
-		key: idempotency_key(headers)?,
-	})
-}
-
-fn request_hash(route: &str, body: &[u8]) -> H256 {
-	let mut request = route.as_bytes().to_vec();
-	request.push(0);
-	request.extend_from_slice(body);
-	blake2_256(&request).into()
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-	let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-	match key.to_str() {
-		Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key.into())),
-		_ => {
-			let message = format!("an Idempotency-Key is 1 to {MAX_KEY} plain characters");
-			Err(ApiError::bad("Idempotency-Key", "invalid_value", message))
-		},
-	}
-}
-
-/// Writes an order into the book, or finds the job that its key stands for. From here on it is not lost.
-async fn accept(app: &App, order: Order) -> Result<Job, ApiError> {
-	if let Some(key) = &order.key {
-		if let Some(job) = app.book.find_key(key.clone(), order.request_hash).await? {
-			return Ok(job);
-		}
-	}
-	let least = order.model.min_fee;
-	let fee = match (order.model.kind, app.config.fee_per_image) {
-		(ModelKind::TextToImage, Some(fee)) => fee.0,
-		_ => least,
-	};
-	if fee > app.config.max_fee.0 {
-		let message = "this model asks more than this coordinator pays for an inference";
-		return Err(ApiError::bad("model", "fee_too_high", message));
-	}
-	if fee < least {
-		tracing::warn!(
-			model = order.model_name,
-			fee,
-			least,
-			"fee_per_image is below what the model takes: raise it, or leave it out"
-		);
-		let message = "the fee that this coordinator offers is below what the model takes";
-		return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "fee_too_low", message));
-	}
-	let mut inputs = Vec::new();
-	for input in order.inputs {
-		inputs.push(app.blobs.put(input).await?);
-	}
-	let count = u128::try_from(inputs.len()).map_err(ApiError::internal)?;
-	let fee = fee.checked_mul(count).ok_or_else(|| ApiError::internal("the fee is too large"))?;
-	let job = Job {
-		id: JobId::random(),
-		created: unix_now(),
-		kind: order.model.kind,
-		model: order.model.model,
-		model_name: order.model_name,
-		manifest: order.model.manifest,
-		request_hash: order.request_hash,
-		idempotency_key: order.key,
-		seed: order.seed,
-		inputs,
-		fee,
-		max_wait: app.config.max_wait,
-		state: JobState::Queued,
-		settlement: Settlement::None,
-		posting: None,
-		task: None,
-		round: 0,
-		miner: None,
-		blocks: JobBlocks::default(),
-		owed_until: None,
-		outputs: BTreeMap::new(),
-		error: None,
-	};
-	let (job, new) = app.book.create(job).await?;
-	if new {
-		tracing::info!(job = %job.id, model = job.model_name, "accepted");
-	}
-	Ok(job)
-}
-
-/// Waits until the output is here.
-async fn wait(app: &App, id: JobId) -> Result<Job, ApiError> {
-	// Before the first look, or a change between the two would be missed.
-	let mut changes = app.book.changes();
-	let mut later = std::pin::pin!(tokio::time::sleep(app.config.wait()));
-	let mut closing = std::pin::pin!(app.closing());
-	loop {
-		let job = app.book.get(id).await?.ok_or_else(|| ApiError::internal("a job is gone"))?;
-		if job.state == JobState::Completed {
-			return Ok(job);
-		}
-		if let Some(error) = ended(&job) {
-			return Err(error);
-		}
-		let changed = async {
-			// On an error changes were missed, and the book knows.
-			while changes.recv().await.is_ok_and(|changed| changed != id) {}
-		};
-		let poll = format!("it goes on as {id}: GET /v1/jobs/{id}");
-		tokio::select! {
-			() = changed => {},
-			() = &mut later => {
-				let message = format!("the picture is not here yet; {poll}");
-				let late = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message);
-				return Err(late.of_job(id));
-			},
-			() = &mut closing => {
-				let message = format!("the coordinator is restarting; {poll}");
-				let late = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "restarting", message);
-				return Err(late.retry_after(10).of_job(id));
-			},
-		}
-	}
-}
-
-/// The error that a job without output ended with.
-fn ended(job: &Job) -> Option<ApiError> {
-	let (status, code) = match job.state {
-		JobState::Failed => (StatusCode::BAD_GATEWAY, "job_failed"),
-		JobState::Expired => (StatusCode::SERVICE_UNAVAILABLE, "no_miner"),
-		JobState::Cancelled => (StatusCode::CONFLICT, "cancelled"),
-		JobState::Queued | JobState::Assigned | JobState::Running | JobState::Completed => {
-			return None
-		},
-	};
-	let why = job.error.as_deref().unwrap_or("the job ended without an output");
-	Some(ApiError::new(status, code, why).of_job(job.id))
-}
-
-async fn find_job(app: &App, id: &str) -> Result<Job, ApiError> {
-	let id: JobId = id.parse().map_err(ApiError::not_found)?;
-	app.book.get(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))
-}
-
-async fn output_of(app: &App, job: &Job, item: u32) -> Result<Bytes, ApiError> {
-	let output = job.outputs.get(&item).ok_or_else(|| ApiError::internal("no output"))?;
-	let bytes = app.blobs.get(output.hash).await.inspect_err(|error: &BlobError| {
-		tracing::error!(job = %job.id, %error, "an output was lost");
-	})?;
-	if bytes == NO_OUTPUT {
-		let status = StatusCode::UNPROCESSABLE_ENTITY;
-		return Err(ApiError::new(status, "no_output", NO_OUTPUT_MEANS).of_job(job.id));
-	}
-	Ok(bytes)
+/// Inputs that travel as JSON.
+fn json_inputs<T: serde::Serialize>(inputs: &[T]) -> Result<Vec<Bytes>, ApiError> {
+	let each = inputs.iter().map(|input| serde_json::to_vec(input).map(Bytes::from));
+	each.collect::<Result<_, _>>().map_err(ApiError::internal)
 }
 
 async fn to_png(bytes: Bytes) -> Result<Vec<u8>, ApiError> {
 	let encoding =
 		tokio::task::spawn_blocking(move || Picture::read(&bytes).and_then(|p| p.to_png()));
 	encoding.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
-}
-
-/// An answer with the headers that say which job and task it is about.
-fn about(job: &Job, answer: impl IntoResponse) -> Response {
-	let mut response = answer.into_response();
-	set(response.headers_mut(), HEADER_JOB, job.id);
-	if let Some(task) = job.task {
-		set(response.headers_mut(), HEADER_TASK, task);
-	}
-	response
 }

@@ -15,8 +15,17 @@ use sp_core::{crypto::AccountId32, H256};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// More models than this are not listed.
 const MAX_MODELS: usize = 10_000;
+/// What the chain has against every task of a model, or of this coordinator's settings, whatever its inputs.
+const OF_EVERY_TASK: [&str; 4] = ["UnknownModel", "ModelInactive", "BadMaxWait", "FeeTooLow"];
+/// What it has against a task that is too large, where smaller ones might do.
+const OF_THE_TASK: [&str; 2] = ["BadItemCount", "FeeTooHigh"];
 /// Where the chain keeps the number of the next task.
 const NEXT_TASK: (&str, &str) = ("Tasks", "NextTask");
+
+/// More operators of a role than this are not listed.
+const MAX_OPERATORS: usize = 500;
+/// Where the chain keeps what miners offer, by the owner of their pool.
+const MINERS: (&str, &str) = ("Tasks", "Miners");
 
 /// For how many blocks after it was signed a post can still get into one: the signer's era, and two for the time between looking at
 /// the best block and signing.
@@ -59,18 +68,50 @@ pub struct Posted {
 	pub block: BlockNumber,
 }
 
+/// Whose fault it is that a post fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+	/// The model's, or the settings': no task like this would be taken.
+	Model,
+	/// The task's: it is too large.
+	Task,
+	/// Nobody's: it may be taken later.
+	Passing,
+}
+
 /// A post that is not known to be in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-	/// The chain refused it: it is in no block and never will be, or it failed in one.
+	/// It failed in a block, which may yet be replaced by one in which it does not.
+	#[error("{why}")]
+	Failed {
+		/// What the chain has against it.
+		why: String,
+		/// Whose fault that is.
+		fault: Fault,
+	},
+	/// The node did not take it: it is in no block and will be in none.
 	#[error("{0}")]
-	Refused(String),
+	NotTaken(String),
 	/// It did not get as far as the node.
 	#[error("{0}")]
 	NotSent(String),
 	/// It may have gone in, or may still.
 	#[error("{0}")]
 	Unsure(String),
+}
+
+/// What a miner offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+	/// The owner of its pool.
+	pub owner: AccountId32,
+	/// Whether it may be drawn. One that may not has seats to finish.
+	pub online: bool,
+	/// The models that it serves.
+	pub models: Vec<ModelId>,
+	/// How many tasks it computes at a time.
+	pub slots: u32,
 }
 
 /// As of which block a question is asked.
@@ -90,12 +131,18 @@ pub trait Chain: Send + Sync {
 	fn account(&self) -> AccountId32;
 	/// The owner of its pool.
 	fn owner(&self) -> AccountId32;
+	/// What the operator's account can spend, in planck.
+	fn free(&self) -> Answer<'_, Balance>;
 	/// The number of the newest block.
 	fn block(&self, at: At) -> Answer<'_, BlockNumber>;
 	/// What an operator has promised and not done yet.
 	fn seats(&self, operator: AccountId32) -> Answer<'_, Vec<Seat>>;
 	/// The pool that an account operates or owns.
 	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>>;
+	/// The operators of a role, richest pool first, up to some hundreds.
+	fn operators(&self, role: Role) -> Answer<'_, Vec<OperatorView>>;
+	/// What each miner that is online, or has seats to finish, offers; up to some hundreds.
+	fn offers(&self) -> Answer<'_, Vec<Offer>>;
 	/// A task, or its receipt.
 	fn task(&self, task: TaskId, at: At) -> Answer<'_, Option<TaskView>>;
 	/// The newest task, as of a block that may be a few behind the best one.
@@ -104,6 +151,8 @@ pub trait Chain: Send + Sync {
 	fn models(&self) -> Answer<'_, Vec<ModelView>>;
 	/// Says that a task's outputs never came, and waits until that is in a block.
 	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>>;
+	/// Takes a task back that no miner has yet, and waits until that is in a block.
+	fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>>;
 	/// Posts a task and waits until it is in a block.
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>>;
 }
@@ -130,7 +179,7 @@ impl NodeChain {
 				 see `cuckoo-coordinator model register --help`"
 			);
 		}
-		let free = within("balance", chain.node.free_balance(&account)).await?;
+		let free = chain.free().await?;
 		chain.owner =
 			admit(&account, view, free, fee.or(least).unwrap_or(0)).map_err(anyhow::Error::msg)?;
 		Ok(chain)
@@ -200,6 +249,10 @@ impl Chain for NodeChain {
 		self.owner.clone()
 	}
 
+	fn free(&self) -> Answer<'_, Balance> {
+		within("balance", async move { self.node.free_balance(&self.account()).await }).boxed()
+	}
+
 	fn block(&self, at: At) -> Answer<'_, BlockNumber> {
 		within("block", async move {
 			let (number, _) = match at {
@@ -222,6 +275,50 @@ impl Chain for NodeChain {
 	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>> {
 		within("operator", async move {
 			self.node.rpc().await.map_err(text)?.operator(account, None).await.map_err(text)
+		})
+		.boxed()
+	}
+
+	fn operators(&self, role: Role) -> Answer<'_, Vec<OperatorView>> {
+		within("operators", async move {
+			// All pages as of one block: pools change places.
+			let (_, at) = self.node.best_block().await.map_err(text)?;
+			let rpc = self.node.rpc().await.map_err(text)?;
+			let mut operators: Vec<OperatorView> = Vec::new();
+			while operators.len() < MAX_OPERATORS {
+				let start = u32::try_from(operators.len()).map_err(text)?;
+				let page = rpc.operators(role, start, MAX_PAGE, Some(at)).await.map_err(text)?;
+				let full = page.len() >= MAX_PAGE as usize;
+				operators.extend(page);
+				if !full {
+					break;
+				}
+			}
+			Ok::<_, String>(operators)
+		})
+		.boxed()
+	}
+
+	fn offers(&self) -> Answer<'_, Vec<Offer>> {
+		// The fields of `Miner` in the chain's metadata: online, models, slots, used, seats, at_risk.
+		type Stored = (bool, Vec<ModelId>, u32, u32, u32, Balance);
+		within("offers", async move {
+			let client = self.node.subxt().await.map_err(text)?;
+			let block = client.at_current_block().await.map_err(text)?;
+			let mut stored = block.storage().iter(MINERS, Vec::new()).await.map_err(text)?;
+			let mut offers = Vec::new();
+			while offers.len() < MAX_OPERATORS {
+				let Some(entry) = stored.next().await else { break };
+				let entry = entry.map_err(text)?;
+				let key = entry.key().map_err(text)?;
+				let owner = key.part(0).ok_or("a miner's key has no part")?;
+				let owner = owner.decode_as::<[u8; 32]>().map_err(text)?;
+				let owner = owner.ok_or("a miner's key does not hold its owner")?;
+				let (online, models, slots, ..) =
+					entry.value().decode_as::<Stored>().map_err(text)?;
+				offers.push(Offer { owner: owner.into(), online, models, slots });
+			}
+			Ok::<_, String>(offers)
 		})
 		.boxed()
 	}
@@ -266,6 +363,10 @@ impl Chain for NodeChain {
 		async move { self.signer.submit(calls::undelivered(task)).await.map(drop) }.boxed()
 	}
 
+	fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>> {
+		async move { self.signer.submit(calls::cancel(task)).await.map(drop) }.boxed()
+	}
+
 	fn post(&self, post: Post) -> BoxFuture<'_, Result<Posted, PostError>> {
 		async move {
 			let call =
@@ -276,19 +377,29 @@ impl Chain for NodeChain {
 					Some(task) => Ok(Posted { task, block: included.block }),
 					None => Err(PostError::Unsure("the block shows no Tasks.Posted event".into())),
 				},
-				Err(error @ (TxError::Dispatch { .. } | TxError::Invalid(_))) => {
-					Err(PostError::Refused(error.to_string()))
-				},
-				Err(error @ TxError::Node(_)) => Err(PostError::NotSent(error.to_string())),
-				Err(error @ (TxError::TimedOut { .. } | TxError::Stopped)) => {
-					Err(PostError::Unsure(error.to_string()))
-				},
+				Err(error) => Err(post_error(error)),
 			}
 		}
 		.boxed()
 	}
 }
 
+fn post_error(error: TxError) -> PostError {
+	let why = error.to_string();
+	match error {
+		TxError::Dispatch { pallet, error, .. } => {
+			let fault = match error.as_str() {
+				error if pallet == "Tasks" && OF_EVERY_TASK.contains(&error) => Fault::Model,
+				error if pallet == "Tasks" && OF_THE_TASK.contains(&error) => Fault::Task,
+				_ => Fault::Passing,
+			};
+			PostError::Failed { why, fault }
+		},
+		TxError::Invalid(_) => PostError::NotTaken(why),
+		TxError::Node(_) => PostError::NotSent(why),
+		TxError::TimedOut { .. } | TxError::Stopped => PostError::Unsure(why),
+	}
+}
 fn text(error: impl Display) -> String {
 	error.to_string()
 }
@@ -327,6 +438,26 @@ mod tests {
 		};
 		change(&mut view);
 		Some(view)
+	}
+
+	#[test]
+	fn a_task_that_is_wrong_is_told_from_a_chain_that_is_busy() {
+		let refused = |pallet: &str, error: &str| {
+			let (pallet, error) = (pallet.into(), error.into());
+			post_error(TxError::Dispatch { pallet, error, docs: String::new() })
+		};
+		for (pallet, error, expected) in [
+			("Tasks", "FeeTooHigh", Fault::Task),
+			("Tasks", "ModelInactive", Fault::Model),
+			("Tasks", "TooManyTasks", Fault::Passing),
+			("Tasks", "StakeTooSmall", Fault::Passing),
+			("Balances", "FeeTooHigh", Fault::Passing),
+		] {
+			let PostError::Failed { fault, .. } = refused(pallet, error) else { panic!() };
+			assert_eq!(fault, expected, "{pallet}.{error}");
+		}
+		let cannot_pay = post_error(TxError::Invalid("it cannot pay the fee".into()));
+		assert!(matches!(cannot_pay, PostError::NotTaken(_)));
 	}
 
 	#[test]

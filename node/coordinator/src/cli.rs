@@ -27,6 +27,7 @@ use sp_crypto_hashing::blake2_256;
 
 use crate::{
 	config::{Config, Flags, ENV_CONFIG},
+	keys_cli::ApiKeyCommand,
 	server,
 };
 
@@ -54,6 +55,9 @@ enum Command {
 	///
 	/// Every option can also be set by an environment variable, CUCKOO_COORDINATOR_ and its name in capitals, or by a line of a TOML
 	/// file, both with _ for -. Flags win over the environment, and the environment over the file.
+	///
+	/// One thing has no flag: what is offered for an inference of a single model. It stands in a table `fees` of the file, in CAI, by the model's number or by
+	/// the name that means it (`GET /v1/models` lists those), such as `shapes = 0.5` or `3 = 0.25`; a number goes before a name.
 	Run {
 		/// A TOML file of options.
 		#[arg(long, value_name = "FILE", env = ENV_CONFIG)]
@@ -66,6 +70,9 @@ enum Command {
 	Key(KeyCommand),
 	/// Register a coordinator: a staker's bond, an operator account, an introduction.
 	Register(Box<RegisterArgs>),
+	/// Make, list and revoke the keys of applications.
+	#[command(subcommand)]
+	ApiKey(ApiKeyCommand),
 	/// Work with the models on the chain.
 	#[command(subcommand)]
 	Model(ModelCommand),
@@ -92,7 +99,9 @@ struct ModelArgs {
 	/// The key of the account that registers the model and pays its deposit.
 	#[command(flatten)]
 	key: KeyArgs,
-	/// The name that applications ask for.
+	/// The name that applications ask for: one that no model has or had, and that is no number.
+	///
+	/// A name means the first model that had it, as long as that one takes tasks; all others must be asked for by their numbers.
 	name: String,
 	/// How its files are run.
 	#[arg(long, value_enum)]
@@ -176,6 +185,7 @@ impl Cli {
 				server::run(Config::load(config.as_deref(), &flags)?).await
 			},
 			Command::Key(command) => command.run(),
+			Command::ApiKey(command) => command.run(),
 			Command::Register(args) => args.run(Role::Coordinator).await,
 			Command::Model(ModelCommand::Register(args)) => args.register().await,
 			Command::Model(ModelCommand::Calibrate(args)) => args.calibrate().await,

@@ -1,6 +1,7 @@
 //! Errors, in the form of OpenAI's API.
 
 use axum::{
+	extract::rejection::{PathRejection, QueryRejection},
 	http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode},
 	response::{IntoResponse, Response},
 	Json,
@@ -8,12 +9,18 @@ use axum::{
 use cuckoo_primitives::work::InvalidInput;
 use serde::Serialize;
 
-use crate::{blobs::BlobError, book::BookError, chain::ChainError, id::JobId};
+use crate::{blobs::BlobError, book::BookError, chain::ChainError, disk::Full, id::JobId};
 
 /// The job behind an answer.
 pub const HEADER_JOB: HeaderName = HeaderName::from_static("x-cuckoo-job");
 /// The task behind an answer.
 pub const HEADER_TASK: HeaderName = HeaderName::from_static("x-cuckoo-task");
+/// The owner of the pool of the miner that made it.
+pub const HEADER_MINER: HeaderName = HeaderName::from_static("x-cuckoo-miner");
+/// The hash of the model's files.
+pub const HEADER_MODEL: HeaderName = HeaderName::from_static("x-cuckoo-model");
+/// The blocks of the task's steps so far, as `posted=12,drawn=13`.
+pub const HEADER_BLOCKS: HeaderName = HeaderName::from_static("x-cuckoo-blocks");
 /// OpenAI's clients repeat a request after 408, 409, 429 and 5xx, unless this header says "false".
 const HEADER_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -67,6 +74,18 @@ impl ApiError {
 		Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
 	}
 
+	/// Too many ask for this at a time.
+	pub fn busy(message: impl Into<String>) -> Self {
+		Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(2)
+	}
+
+	/// What is kept cannot be read or written now. The cause goes to the log.
+	pub fn no_storage(cause: impl std::fmt::Display) -> Self {
+		tracing::error!(%cause, "the storage does not work");
+		let message = "the coordinator's storage does not work now; try again in a moment";
+		Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", message).retry_after(10)
+	}
+
 	fn kind(&self) -> &'static str {
 		match self.status {
 			StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
@@ -108,6 +127,7 @@ impl IntoResponse for ApiError {
 		}
 		if let Some(job) = self.job {
 			set(headers, HEADER_JOB, job);
+			// A client that sent the request again would ask for the same once more.
 			headers.insert(HEADER_RETRY, HeaderValue::from_static("false"));
 		}
 		response
@@ -128,10 +148,18 @@ impl From<BookError> for ApiError {
 			BookError::Full => {
 				Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", message).retry_after(10)
 			},
+			BookError::Escrow => {
+				Self::new(StatusCode::TOO_MANY_REQUESTS, "too_much_escrow", message).retry_after(30)
+			},
+			// OpenAI's word. Their clients would try a 429 again.
+			BookError::Budget { .. } => {
+				Self::new(StatusCode::PAYMENT_REQUIRED, "insufficient_quota", message)
+			},
 			BookError::KeyReused => {
 				Self::new(StatusCode::CONFLICT, "idempotency_key_reused", message)
 			},
 			BookError::Unknown(_) => Self::not_found(message),
+			BookError::Storage(_) => Self::no_storage(message),
 			error => Self::internal(error),
 		}
 	}
@@ -143,8 +171,29 @@ impl From<BlobError> for ApiError {
 			BlobError::TooLarge(_) => {
 				Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string())
 			},
+			BlobError::Unavailable(_) => Self::no_storage(error),
 			error => Self::internal(error),
 		}
+	}
+}
+
+impl From<Full> for ApiError {
+	fn from(_: Full) -> Self {
+		// Where, and how much there is, is in the log.
+		let message = "the coordinator's disk is nearly full: it accepts nothing new now";
+		Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", message).retry_after(60)
+	}
+}
+
+impl From<QueryRejection> for ApiError {
+	fn from(rejection: QueryRejection) -> Self {
+		Self::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
+	}
+}
+
+impl From<PathRejection> for ApiError {
+	fn from(rejection: PathRejection) -> Self {
+		Self::not_found(rejection.body_text())
 	}
 }
 

@@ -8,6 +8,13 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Milliseconds of Unix time.
+pub fn unix_millis() -> u64 {
+	let since = SystemTime::now().duration_since(UNIX_EPOCH);
+	// Some hundred million years are left.
+	since.map_or(0, |since| since.as_millis() as u64)
+}
+
 /// Seconds of Unix time.
 pub fn unix_now() -> u64 {
 	SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
@@ -23,6 +30,13 @@ impl JobId {
 		let millis =
 			SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
 		Self((millis << 80) | (rand::random::<u128>() >> 48))
+	}
+}
+
+impl JobId {
+	/// When it was made, in milliseconds of Unix time.
+	pub fn millis(self) -> u64 {
+		(self.0 >> 80) as u64
 	}
 }
 

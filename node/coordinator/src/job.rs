@@ -1,22 +1,22 @@
-//! One request of an application, from its acceptance to what the chain decided: data and rules, no storage and no network.
+//! What applications ask for: a job is one or more inferences of one model. Data and rules, no storage and no network.
 //!
-//! Two things are tracked apart, because they come apart: the *state*, which the application waits for, and the *settlement*, which the chain
-//! reaches later. A job is `completed` the moment its miner has uploaded the output, with settlement `pending`.
+//! Two things are told apart, because they come apart: the *state*, which the application waits for, and the *settlement*, which the chain reaches later. A job is `completed` the
+//! moment the miner has uploaded its outputs, with settlement `pending`.
 //!
-//! The state is sampled from the chain, not told step by step, so any open state may follow any other; what holds is that an ended job stays
-//! ended and that money moves one way.
+//! Jobs go on chain in batches ([`crate::batch`]), each batch one task. Of a job nothing is kept that is its batch's: what can be said of it is said by [`Progress`], of both.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cuckoo_primitives::{
-	merkle,
-	views::{TaskPhase, TaskView},
-	Balance, BlockNumber, ModelId, ModelKind, TaskId,
-};
+use cuckoo_primitives::{work::NO_OUTPUT, Balance, BlockNumber, ModelId, ModelKind, TaskId};
 use serde::{Deserialize, Serialize};
 use sp_core::{crypto::AccountId32, H256};
+use sp_crypto_hashing::blake2_256;
 
-use crate::id::JobId;
+use crate::{
+	batch::{Batch, BatchId},
+	id::JobId,
+	keys::KeyId,
+};
 
 /// An amount as a decimal string: JSON's numbers end at 2⁵³.
 pub mod planck {
@@ -47,7 +47,7 @@ pub enum JobState {
 	Completed,
 	/// There will be no output; `error` says why.
 	Failed,
-	/// The task was taken back before a miner was drawn.
+	/// Taken back before a miner was drawn.
 	Cancelled,
 	/// No miner finished the task in time.
 	Expired,
@@ -101,6 +101,25 @@ pub enum Settlement {
 }
 
 impl Settlement {
+	/// Its name in answers and metrics.
+	pub fn name(self) -> &'static str {
+		match self {
+			Self::None => "none",
+			Self::Pending => "pending",
+			Self::Settled => "settled",
+			Self::Disputed => "disputed",
+			Self::Void => "void",
+			Self::Refunded => "refunded",
+			Self::Burnt => "burnt",
+			Self::Overturned => "overturned",
+		}
+	}
+
+	/// Whether the chain has decided; who was paid can still be challenged.
+	pub fn is_final(self) -> bool {
+		!matches!(self, Self::None | Self::Pending | Self::Disputed)
+	}
+
 	/// Whether the chain can go from this to `next`. A post can vanish with its block before it is final (`Pending` to `None`), and a paid
 	/// task can still be challenged (`Settled` to `Disputed`).
 	pub fn may_become(self, next: Self) -> bool {
@@ -118,31 +137,6 @@ impl Settlement {
 	}
 }
 
-/// A change of a job that must not happen.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("job {job} cannot go from {from} to {to}")]
-pub struct IllegalChange {
-	job: JobId,
-	from: String,
-	to: String,
-}
-
-/// Why an upload was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryRefused {
-	/// This round, or a later one, has delivered something else.
-	AnotherOutput,
-	/// The job has ended without an output.
-	Ended,
-}
-
-/// What was known just before a post was sent: enough to find out later whether it went in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Posting {
-	/// Every task up to this one is older than the post.
-	pub floor: Option<TaskId>,
-}
-
 /// What a miner delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -150,10 +144,16 @@ pub struct Output {
 	pub hash: H256,
 	/// Its sketch, in hexadecimal: with the hash, what stands under the output root on chain.
 	pub sketch: String,
+	/// The task that it was delivered for.
+	pub task: TaskId,
 	/// The round of the task in which it was delivered.
 	pub round: u32,
-	/// The operator account that delivered it.
+	/// The owner of the pool of the miner that delivered it.
+	pub miner: AccountId32,
+	/// The operator account that it was delivered with.
 	pub operator: AccountId32,
+	/// When it came, in milliseconds of Unix time.
+	pub at: u64,
 }
 
 /// The blocks of the steps that the task has taken; the miner's are of the last round.
@@ -171,15 +171,13 @@ pub struct JobBlocks {
 	pub settled: Option<BlockNumber>,
 }
 
-/// So many blocks after the commitment the output must be here. The chain hears of it only until the lot, four blocks after the commitment.
-const UNDELIVERED_AFTER: BlockNumber = 2;
-
 /// What an output of [`NO_OUTPUT`](cuckoo_primitives::work::NO_OUTPUT) means, for applications.
 pub const NO_OUTPUT_MEANS: &str =
 	"the model cannot run this input, or gives no finite numbers for it";
 
-/// How long a miner that was paid may take to deliver: some of its attempts, which are 15 s apart.
-const DELIVERY_BLOCKS: BlockNumber = 20;
+/// What it means that outputs are not those under the root on chain.
+const MISMATCH_MEANS: &str =
+	"what the miner delivered is not what it has shown on chain: do not trust it";
 
 /// A job as the book keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +186,8 @@ pub struct Job {
 	pub id: JobId,
 	/// When it was accepted, in seconds of Unix time.
 	pub created: u64,
+	/// The key that it was asked for with.
+	pub owner: Option<KeyId>,
 	/// How its model is run.
 	pub kind: ModelKind,
 	/// Its model.
@@ -204,235 +204,217 @@ pub struct Job {
 	pub seed: Option<u64>,
 	/// BLAKE2b-256 of each item's input.
 	pub inputs: Vec<H256>,
-	/// The fee offered for all items, in planck.
+	/// The fee for all items, in planck.
 	#[serde(with = "planck")]
 	pub fee: Balance,
-	/// How many blocks the task may wait for a miner.
+	/// How many blocks its task may wait for a miner.
 	pub max_wait: BlockNumber,
-	/// What the application waits for.
-	pub state: JobState,
-	/// What the chain has decided.
-	pub settlement: Settlement,
-	/// Set before the first post leaves, and kept.
-	pub posting: Option<Posting>,
-	/// The task on chain.
-	pub task: Option<TaskId>,
-	/// Which draw of the task is the present one.
-	pub round: u32,
-	/// The owner of the pool of the miner drawn last.
-	pub miner: Option<AccountId32>,
-	/// When it took which step.
-	pub blocks: JobBlocks,
-	/// The block up to which a miner that was paid may still deliver: counted from when that was seen, since this coordinator may have been away.
+	/// Whether it has a task of its own, because the chain refused one that it shared.
 	#[serde(default)]
-	pub owed_until: Option<BlockNumber>,
-	/// What was delivered, by item.
-	pub outputs: BTreeMap<u32, Output>,
-	/// Why there is no output, or what went wrong after it.
-	pub error: Option<String>,
+	pub alone: bool,
+	/// Where it is.
+	pub place: Place,
+}
+
+/// Where a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+	/// It waits for a batch.
+	Waiting,
+	/// In a batch, from this item of it on.
+	In {
+		/// The batch.
+		batch: BatchId,
+		/// Its first item's number there.
+		first: u32,
+	},
+	/// It ended before it came into one, and cost nothing.
+	Ended {
+		/// As what.
+		state: JobState,
+		/// Why.
+		error: String,
+	},
 }
 
 impl Job {
-	/// The root that the task is posted with.
-	pub fn input_root(&self) -> H256 {
-		merkle::root(self.inputs.iter().map(merkle::input_leaf))
-	}
-
 	/// How many inferences it is; the accepted are never more than a task can hold.
 	pub fn items(&self) -> u32 {
 		u32::try_from(self.inputs.len()).unwrap_or(u32::MAX)
 	}
+}
 
-	/// The hash of each output that is here.
-	pub fn output_hashes(&self) -> Vec<Option<H256>> {
-		let hash = |item| self.outputs.get(&item).map(|output| output.hash);
-		(0..self.items()).map(hash).collect()
-	}
+/// A job and the batch that it is in: everything that can be said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+	/// The job.
+	pub job: Job,
+	/// Its batch, once it is in one; the jobs of a batch share it.
+	pub batch: Option<Arc<Batch>>,
+}
 
-	/// Whether all outputs of a round are here.
-	fn has_all_of(&self, round: u32) -> bool {
-		let of_round = self.outputs.values().filter(|output| output.round == round);
-		of_round.count() == self.inputs.len()
-	}
-
-	/// Whether the poster has to do something about it.
-	pub fn is_to_post(&self) -> bool {
-		self.settlement == Settlement::None
-			&& (!self.state.is_final() || self.state == JobState::Completed)
-	}
-
-	/// Whether the watcher has to follow its task.
-	pub fn is_to_watch(&self) -> bool {
-		match self.settlement {
-			Settlement::Pending | Settlement::Disputed => true,
-			// Paid, and the output may still come.
-			Settlement::Settled => !self.state.is_final(),
-			Settlement::None
-			| Settlement::Void
-			| Settlement::Refunded
-			| Settlement::Burnt
-			| Settlement::Overturned => false,
-		}
-	}
-
-	/// Whether this job may turn into `next`.
-	pub fn check_change(&self, next: &Job) -> Result<(), IllegalChange> {
-		if self.state.may_become(next.state) && self.settlement.may_become(next.settlement) {
-			return Ok(());
-		}
-		let describe = |job: &Job| format!("{}, settlement {:?}", job.state.name(), job.settlement);
-		Err(IllegalChange { job: self.id, from: describe(self), to: describe(next) })
-	}
-
-	/// Its post is in a block.
-	pub fn posted(&mut self, task: TaskId, block: Option<BlockNumber>) {
-		self.task = Some(task);
-		self.settlement = Settlement::Pending;
-		self.blocks.posted = block;
-	}
-
-	/// The block with its post is no longer part of the chain; whether the post is elsewhere is for the poster to find out.
-	pub fn unposted(&mut self) {
-		self.task = None;
-		self.settlement = Settlement::None;
-		// The block of the lost post stays: nothing is posted again before the chain is well past it.
-		self.blocks = JobBlocks { posted: self.blocks.posted, ..JobBlocks::default() };
-		if !self.state.is_final() {
-			self.state = JobState::Queued;
-		}
-	}
-
-	/// There will be no output.
-	pub fn fail(&mut self, why: impl Into<String>) {
-		self.end(JobState::Failed, why);
-	}
-
-	/// The miner of this round has fetched the input.
-	pub fn fetched(&mut self, round: u32) {
-		if !self.state.is_final() {
-			self.round = round;
-			self.state = JobState::Running;
-		}
-	}
-
-	/// The chain shows the task like this.
-	pub fn follow(&mut self, view: &TaskView) {
-		let redrawn = view.round != self.round;
-		self.round = view.round;
-		self.miner = view.miner.clone();
-		self.blocks = JobBlocks {
-			posted: Some(view.blocks.posted),
-			drawn: view.blocks.drawn,
-			committed: view.blocks.committed,
-			revealed: view.blocks.revealed,
-			settled: view.blocks.ended,
+impl Progress {
+	/// What the application waits for.
+	pub fn state(&self) -> JobState {
+		let batch = match (&self.job.place, &self.batch) {
+			(Place::Ended { state, .. }, _) => return *state,
+			(Place::In { .. }, Some(batch)) => batch,
+			(Place::Waiting | Place::In { .. }, _) => return JobState::Queued,
 		};
-		match view.phase {
-			TaskPhase::Queued => self.go_on(JobState::Queued),
-			TaskPhase::Working
-			| TaskPhase::Lottery
-			| TaskPhase::Verifying
-			| TaskPhase::Revealing
-			| TaskPhase::Disputed => {
-				if redrawn || self.state == JobState::Queued {
-					self.go_on(JobState::Assigned);
-				}
-				if view.phase == TaskPhase::Disputed {
-					self.settlement = Settlement::Disputed;
-				}
-			},
-			TaskPhase::Settled => {
-				self.settlement = Settlement::Settled;
-			},
-			TaskPhase::Expired => {
-				self.settlement = Settlement::Refunded;
-				let why = "no miner finished the task in time; the fee was refunded";
-				self.end(JobState::Expired, why);
-			},
-			TaskPhase::Cancelled => {
-				self.settlement = Settlement::Refunded;
-				let why = "the coordinator took the task back; the fee was refunded";
-				self.end(JobState::Cancelled, why);
-			},
-			TaskPhase::Rejected => {
-				self.settlement = Settlement::Refunded;
-				self.doubt("a court found the miner's result wrong; the fee was refunded");
-			},
-			TaskPhase::Overturned => {
-				self.settlement = Settlement::Overturned;
-				self.doubt("the miner was paid, and then a court found its result wrong");
-			},
-			TaskPhase::Void => {
-				self.settlement = Settlement::Refunded;
-				self.doubt("no court could tell who is right; the fee was refunded");
-			},
-			TaskPhase::Unavailable => {
-				self.settlement = Settlement::Burnt;
-				self.doubt("miners could not fetch the input; the fee was burnt");
-			},
-			TaskPhase::Undelivered => {
-				self.settlement = Settlement::Burnt;
-				self.doubt(
-					"the miner committed to a result and did not deliver it; the fee was burnt",
-				);
-			},
+		if !(0..self.items()).all(|item| self.output(item).is_some()) {
+			return batch.state;
+		}
+		if self.gave_nothing() {
+			JobState::Failed
+		} else {
+			JobState::Completed
 		}
 	}
 
-	/// The chain did not accept the result. An output that is here stays here, with the reason beside it.
-	fn doubt(&mut self, why: &str) {
-		self.error = Some(why.into());
-		self.end(JobState::Failed, why);
+	/// What the chain has decided.
+	pub fn settlement(&self) -> Settlement {
+		self.batch.as_ref().map_or(Settlement::None, |batch| batch.settlement)
 	}
 
-	/// Gives up, some blocks after it was first asked, on an output that was paid for and does not come. `now` is the newest block.
-	pub fn wait_for_delivery(&mut self, now: BlockNumber) {
-		let owed = self.settlement == Settlement::Settled && !self.state.is_final();
-		if owed && now >= *self.owed_until.get_or_insert(now.saturating_add(DELIVERY_BLOCKS)) {
-			self.end(JobState::Failed, "the miner was paid but never delivered the output");
+	/// Why there is no output, or what went wrong after it.
+	pub fn error(&self) -> Option<&str> {
+		if let Place::Ended { error, .. } = &self.job.place {
+			return Some(error);
+		}
+		let batch = self.batch.as_ref()?;
+		if self.gave_nothing() {
+			return Some(NO_OUTPUT_MEANS);
+		}
+		if batch.mismatch {
+			return Some(MISMATCH_MEANS);
+		}
+		// Others of the batch may lack their outputs where this job has its own.
+		let doubted = !matches!(
+			batch.settlement,
+			Settlement::None | Settlement::Pending | Settlement::Settled | Settlement::Disputed
+		);
+		batch.error.as_deref().filter(|_| doubted || self.state() != JobState::Completed)
+	}
+
+	/// How many inferences it is.
+	pub fn items(&self) -> u32 {
+		self.job.items()
+	}
+
+	/// What was delivered for one of its items.
+	pub fn output(&self, item: u32) -> Option<&Output> {
+		let Place::In { first, .. } = self.job.place else { return None };
+		if item >= self.items() {
+			return None;
+		}
+		self.batch.as_ref()?.outputs.get(&first.checked_add(item)?)
+	}
+
+	/// The task on chain.
+	pub fn task(&self) -> Option<TaskId> {
+		self.batch.as_ref()?.task
+	}
+
+	/// Which draw of the task is the present one.
+	pub fn round(&self) -> u32 {
+		self.batch.as_ref().map_or(0, |batch| batch.round)
+	}
+
+	/// The owner of the pool of the miner drawn last.
+	pub fn miner(&self) -> Option<&AccountId32> {
+		self.batch.as_ref()?.miner.as_ref()
+	}
+
+	/// The operator account that delivered.
+	pub fn operator(&self) -> Option<&AccountId32> {
+		(0..self.items()).find_map(|item| self.output(item)).map(|output| &output.operator)
+	}
+
+	/// The blocks of the steps that its task has taken.
+	pub fn blocks(&self) -> JobBlocks {
+		self.batch.as_ref().map_or_else(JobBlocks::default, |batch| batch.blocks)
+	}
+
+	/// Whether nothing more happens to it: its state is final, and the chain has decided.
+	pub fn is_over(&self) -> bool {
+		match (&self.job.place, &self.batch) {
+			(Place::Ended { .. }, _) => true,
+			(Place::In { .. }, Some(batch)) => self.state().is_final() && batch.is_over(),
+			(Place::Waiting | Place::In { .. }, _) => false,
 		}
 	}
 
-	/// A miner with a seat delivers an item. The same again changes nothing; a later round's output takes the place of an earlier one's. The job is complete with the last of
-	/// them.
-	pub fn deliver(&mut self, item: u32, output: Output) -> Result<(), DeliveryRefused> {
-		match self.outputs.get(&item) {
-			Some(held) if held.round == output.round && held.hash == output.hash => return Ok(()),
-			Some(held) if held.round >= output.round => return Err(DeliveryRefused::AnotherOutput),
-			_ => {},
-		}
-		if self.state.is_final() && self.state != JobState::Completed {
-			return Err(DeliveryRefused::Ended);
-		}
-		self.round = output.round;
-		self.outputs.insert(item, output);
-		if self.outputs.len() == self.inputs.len() {
-			self.state = JobState::Completed;
-		}
-		Ok(())
+	/// Whether it is a single inference, and the model gave nothing for it.
+	fn gave_nothing(&self) -> bool {
+		let nothing = || H256::from(blake2_256(NO_OUTPUT));
+		self.items() == 1 && self.output(0).is_some_and(|output| output.hash == nothing())
 	}
+}
 
-	/// Whether its miner has committed and delivered nothing, so late that the coordinator should say so on chain. `now` is the newest block.
-	pub fn is_undelivered(&self, view: &TaskView, now: BlockNumber) -> bool {
-		let delivered = self.has_all_of(view.round);
-		let overdue = view
-			.blocks
-			.committed
-			.is_some_and(|block| now >= block.saturating_add(UNDELIVERED_AFTER));
-		view.phase == TaskPhase::Lottery && overdue && !delivered && !self.state.is_final()
-	}
+/// A job as applications see it.
+#[derive(Serialize)]
+pub struct JobView<'a> {
+	id: JobId,
+	object: &'static str,
+	created: u64,
+	kind: ModelKind,
+	model: &'a str,
+	manifest: H256,
+	seed: Option<u64>,
+	state: JobState,
+	settlement: Settlement,
+	task: Option<TaskId>,
+	round: u32,
+	miner: Option<&'a AccountId32>,
+	operator: Option<&'a AccountId32>,
+	#[serde(with = "planck")]
+	fee: u128,
+	max_wait: BlockNumber,
+	blocks: JobBlocks,
+	items: u32,
+	/// Those of all jobs that share the task.
+	batch_items: Option<u32>,
+	/// Which of the task's items is this job's first.
+	first_item: Option<u32>,
+	/// Null for an output that is not here yet.
+	output_hashes: Vec<Option<H256>>,
+	/// In hexadecimal; with its hash it is what the chain knows of an output.
+	output_sketches: Vec<Option<&'a str>>,
+	error: Option<&'a str>,
+}
 
-	fn go_on(&mut self, state: JobState) {
-		if !self.state.is_final() {
-			self.state = state;
-		}
-	}
-
-	/// An output that is here stays here, whatever the chain says later.
-	fn end(&mut self, state: JobState, why: impl Into<String>) {
-		if !self.state.is_final() {
-			self.state = state;
-			self.error = Some(why.into());
+impl<'a> From<&'a Progress> for JobView<'a> {
+	fn from(of: &'a Progress) -> Self {
+		let job = &of.job;
+		let first_item = match job.place {
+			Place::In { first, .. } => Some(first),
+			Place::Waiting | Place::Ended { .. } => None,
+		};
+		let outputs = || (0..of.items()).map(|item| of.output(item));
+		Self {
+			id: job.id,
+			object: "job",
+			created: job.created,
+			kind: job.kind,
+			model: &job.model_name,
+			manifest: job.manifest,
+			seed: job.seed,
+			state: of.state(),
+			settlement: of.settlement(),
+			task: of.task(),
+			round: of.round(),
+			miner: of.miner(),
+			operator: of.operator(),
+			fee: job.fee,
+			max_wait: job.max_wait,
+			blocks: of.blocks(),
+			items: of.items(),
+			batch_items: of.batch.as_deref().map(Batch::items),
+			first_item,
+			output_hashes: outputs().map(|output| output.map(|output| output.hash)).collect(),
+			output_sketches: outputs().map(|output| output.map(|o| o.sketch.as_str())).collect(),
+			error: of.error(),
 		}
 	}
 }
@@ -440,13 +422,13 @@ impl Job {
 #[cfg(test)]
 pub(crate) mod tests {
 	use super::*;
-	use crate::id::unix_now;
-	use cuckoo_primitives::views::TaskBlocks;
+	use crate::{batch::tests::batch_of, id::unix_now};
 
 	pub(crate) fn job() -> Job {
 		Job {
 			id: JobId::random(),
 			created: unix_now(),
+			owner: None,
 			kind: ModelKind::TextToImage,
 			model: 1,
 			model_name: "shapes".into(),
@@ -455,42 +437,34 @@ pub(crate) mod tests {
 			idempotency_key: None,
 			seed: Some(7),
 			inputs: vec![H256::repeat_byte(3)],
-			fee: u128::MAX,
+			fee: 1_000,
 			max_wait: 100,
-			state: JobState::Queued,
-			settlement: Settlement::None,
-			posting: None,
-			task: None,
-			round: 0,
-			miner: None,
-			blocks: JobBlocks::default(),
-			owed_until: None,
-			outputs: BTreeMap::new(),
-			error: None,
+			alone: false,
+			place: Place::Waiting,
 		}
 	}
 
-	pub(crate) fn view(job: &Job, task: TaskId, phase: TaskPhase, round: u32) -> TaskView {
-		TaskView {
-			task,
-			model: job.model,
-			coordinator: AccountId32::new([9; 32]),
-			input_root: job.input_root(),
-			items: job.items(),
-			fee: job.fee,
-			round,
-			phase,
-			miner: Some(AccountId32::new([8; 32])),
-			blocks: TaskBlocks { posted: 10, drawn: Some(12), ..Default::default() },
-			sample: Vec::new(),
-			verifiers: Vec::new(),
-			output_root: None,
-		}
-	}
-
-	fn output(hash: u8, round: u32) -> Output {
+	pub(crate) fn output(hash: u8, round: u32) -> Output {
 		let (hash, sketch) = (H256::repeat_byte(hash), String::new());
-		Output { hash, sketch, round, operator: AccountId32::new([7; 32]) }
+		let (miner, operator) = (AccountId32::new([8; 32]), AccountId32::new([7; 32]));
+		Output { hash, sketch, task: 4, round, miner, operator, at: 0 }
+	}
+
+	/// Its batch, to be changed without the other's.
+	fn changed(of: &mut Progress) -> &mut Batch {
+		Arc::make_mut(of.batch.as_mut().unwrap())
+	}
+
+	/// Two jobs, of two items and of one, that share a batch.
+	fn two() -> (Progress, Progress) {
+		let jobs = [Job { inputs: vec![H256::repeat_byte(4); 2], ..job() }, job()];
+		let batch = Arc::new(batch_of(&jobs));
+		let [a, b] = jobs;
+		let of = |job: Job, first| {
+			let place = Place::In { batch: batch.id, first };
+			Progress { job: Job { place, ..job }, batch: Some(batch.clone()) }
+		};
+		(of(a, 0), of(b, 2))
 	}
 
 	#[test]
@@ -532,102 +506,59 @@ pub(crate) mod tests {
 				assert_eq!(from.may_become(to), expected, "{from:?} {to:?}");
 			}
 		}
-		let paid = Job { settlement: Settled, ..job() };
-		let unpaid = Job { settlement: Pending, ..paid.clone() };
-		assert!(paid.check_change(&unpaid).is_err());
-		assert_eq!(unpaid.check_change(&paid), Ok(()));
 	}
 
 	#[test]
-	fn a_task_is_followed_to_its_end() {
-		let mut job = job();
-		job.posted(4, Some(10));
-		assert!(job.is_to_watch() && !job.is_to_post());
-		job.follow(&view(&job, 4, TaskPhase::Working, 0));
-		assert_eq!((job.state, job.blocks.drawn), (JobState::Assigned, Some(12)));
-		job.fetched(0);
-		job.follow(&view(&job, 4, TaskPhase::Working, 0));
-		assert_eq!(job.state, JobState::Running);
-		// Its miner missed the deadline; another one is drawn.
-		job.follow(&view(&job, 4, TaskPhase::Working, 1));
-		assert_eq!((job.state, job.round), (JobState::Assigned, 1));
-		job.deliver(0, output(1, 1)).unwrap();
-		job.follow(&view(&job, 4, TaskPhase::Settled, 1));
-		assert_eq!((job.state, job.settlement), (JobState::Completed, Settlement::Settled));
-		assert!(!job.is_to_watch() && !job.is_to_post() && job.error.is_none());
-	}
-
-	#[test]
-	fn a_refund_and_a_paid_task_without_output_end_the_job() {
-		let mut refunded = job();
-		refunded.posted(4, None);
-		refunded.follow(&view(&refunded, 4, TaskPhase::Expired, 0));
-		assert_eq!(refunded.state, JobState::Expired);
-		assert_eq!(refunded.settlement, Settlement::Refunded);
-		assert_eq!(refunded.deliver(0, output(1, 0)), Err(DeliveryRefused::Ended));
-
-		let mut robbed = job();
-		robbed.posted(4, None);
-		let settled = view(&robbed, 4, TaskPhase::Settled, 0);
-		robbed.follow(&settled);
-		robbed.wait_for_delivery(100);
-		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS - 1);
-		assert!(robbed.is_to_watch() && !robbed.state.is_final());
-		let mut late = robbed.clone();
-		late.deliver(0, output(1, 0)).unwrap();
-		assert_eq!((late.state, late.is_to_watch()), (JobState::Completed, false));
-		robbed.wait_for_delivery(100 + DELIVERY_BLOCKS);
-		assert_eq!((robbed.state, robbed.settlement), (JobState::Failed, Settlement::Settled));
-		assert_eq!(robbed.deliver(0, output(1, 0)), Err(DeliveryRefused::Ended));
-	}
-
-	#[test]
-	fn one_output_a_round() {
-		let mut job = job();
-		job.posted(4, None);
-		job.deliver(0, output(1, 0)).unwrap();
-		let once = job.clone();
-		job.deliver(0, output(1, 0)).unwrap();
-		assert_eq!(job, once);
-		assert_eq!(job.deliver(0, output(2, 0)), Err(DeliveryRefused::AnotherOutput));
-		job.deliver(0, output(2, 1)).unwrap();
-		assert_eq!(job.deliver(0, output(1, 0)), Err(DeliveryRefused::AnotherOutput));
-		assert_eq!(job.outputs[&0], output(2, 1));
-	}
-
-	#[test]
-	fn a_batch_is_complete_with_its_last_output() {
-		let mut job = Job { inputs: (0..3).map(H256::repeat_byte).collect(), ..job() };
-		job.posted(4, None);
-		for item in [2, 0] {
-			job.deliver(item, output(1, 0)).unwrap();
-			assert!(!job.state.is_final());
+	fn a_job_is_complete_with_its_own_outputs() {
+		let (mut a, mut b) = two();
+		for item in [2, 1] {
+			changed(&mut a).deliver(item, output(1, 0)).unwrap();
 		}
-		let mut committed = view(&job, 4, TaskPhase::Lottery, 0);
-		committed.blocks.committed = Some(20);
-		assert!(!job.is_undelivered(&committed, 21));
-		assert!(job.is_undelivered(&committed, 22));
-		job.deliver(1, output(1, 0)).unwrap();
-		assert_eq!(job.state, JobState::Completed);
-		assert!(!job.is_undelivered(&committed, 22));
+		b.batch.clone_from(&a.batch);
+		assert_eq!((a.state(), b.state()), (JobState::Queued, JobState::Completed));
+		assert_eq!((a.output(0), a.output(1), a.output(2)), (None, Some(&output(1, 0)), None));
+		assert_eq!((b.output(0), b.output(1)), (Some(&output(1, 0)), None));
+		// The miner ends it there: what is here stays here.
+		for of in [&mut a, &mut b] {
+			changed(of).fail("no more came");
+		}
+		assert_eq!((a.state(), a.error()), (JobState::Failed, Some("no more came")));
+		assert_eq!((b.state(), b.error()), (JobState::Completed, None));
+		// Unless the chain does not believe it.
+		changed(&mut b).settlement = Settlement::Overturned;
+		assert!(b.error().is_some());
 	}
 
 	#[test]
-	fn a_post_lost_with_its_block_goes_back_to_the_poster() {
-		let mut job = job();
-		job.posting = Some(Posting { floor: Some(3) });
-		job.posted(4, Some(10));
-		job.fetched(0);
-		let before = job.clone();
-		job.unposted();
-		assert!(job.is_to_post() && job.task.is_none() && job.state == JobState::Queued);
-		assert_eq!(before.check_change(&job), Ok(()));
+	fn an_input_for_which_there_is_no_output_fails_its_own_job() {
+		let (mut a, mut b) = two();
+		let nothing = Output { hash: blake2_256(NO_OUTPUT).into(), ..output(1, 0) };
+		for of in [&mut a, &mut b] {
+			let batch = changed(of);
+			(0..3).for_each(|item| batch.deliver(item, nothing.clone()).unwrap());
+		}
+		assert_eq!((b.state(), b.error()), (JobState::Failed, Some(NO_OUTPUT_MEANS)));
+		// Of several the others are worth having.
+		assert_eq!((a.state(), a.error()), (JobState::Completed, None));
+	}
+
+	#[test]
+	fn a_job_without_a_batch_is_queued_or_has_ended() {
+		let mut of = Progress { job: job(), batch: None };
+		assert_eq!(
+			(of.state(), of.settlement(), of.is_over()),
+			(JobState::Queued, Settlement::None, false)
+		);
+		of.job.place = Place::Ended { state: JobState::Cancelled, error: "taken back".into() };
+		assert_eq!(
+			(of.state(), of.error(), of.is_over()),
+			(JobState::Cancelled, Some("taken back"), true)
+		);
 	}
 
 	#[test]
 	fn a_job_survives_its_json() {
-		let mut job = Job { miner: Some([1; 32].into()), ..job() };
-		job.deliver(0, output(1, 0)).unwrap();
+		let job = Job { place: Place::In { batch: BatchId(5), first: 3 }, ..job() };
 		let json = serde_json::to_vec(&job).unwrap();
 		assert_eq!(serde_json::from_slice::<Job>(&json).unwrap(), job);
 	}

@@ -1,8 +1,8 @@
 //! What miners ask of a coordinator: the routes of [`cuckoo_primitives::work`].
 //!
 //! Every request is signed. It is answered only to the operator that holds a seat in the task *now*, by the word of the chain and not of the book:
-//! a miner that was replaced can neither read the input nor deliver. One that was paid while this coordinator was away may still deliver. An upload's body is taken in only after its claimed account turned out
-//! to have the seat, and counts only after the signature over it was checked.
+//! a miner that was replaced can neither read the input nor deliver. One that was paid while this coordinator was away may still deliver. An upload's body is taken in only after its signature, which is over the
+//! body's hash, turned out to be that of whoever has the seat, and counts only if it has that hash and the seat is still the signer's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,14 +10,14 @@ use axum::{
 	extract::{DefaultBodyLimit, Path, Query, Request, State},
 	http::{request::Parts, StatusCode},
 	middleware,
-	response::{IntoResponse, Response},
+	response::Response,
 	routing::{get, put},
 	Json, Router,
 };
-use cuckoo_client::request::{now, Claim, RequestError};
+use cuckoo_client::request::{is_body, now, Claim, RequestError};
 use cuckoo_primitives::{
 	merkle::SKETCH_BYTES,
-	views::{Seat, SeatKind, TaskPhase},
+	views::{OperatorView, Seat, SeatKind, TaskPhase},
 	work::{Inputs, MAX_BLOB_BYTES, NO_OUTPUT},
 	ModelKind, TaskId,
 };
@@ -25,20 +25,22 @@ use serde::Deserialize;
 use sp_core::{crypto::AccountId32, H256};
 
 use crate::{
+	batch::{Batch, DeliveryRefused},
 	book::BookError,
 	chain::At,
+	embeddings::{self, NotAnEmbedding},
 	error::ApiError,
-	job::{DeliveryRefused, Job, Output, NO_OUTPUT_MEANS},
+	id::unix_millis,
+	job::{JobState, Output},
 	metrics,
 	openai::receive,
 	png::{tensors, NotTensors, Picture},
+	replay::Once,
 	server::App,
 };
 
 /// How long an upload may take. 64 MiB in this time are 4.5 Mbit/s.
 const UPLOAD_TIME: Duration = Duration::from_secs(120);
-/// How long an upload waits for its turn.
-const UPLOAD_TURN: Duration = Duration::from_secs(30);
 
 /// The routes.
 pub fn routes() -> Router<Arc<App>> {
@@ -69,7 +71,7 @@ impl From<Refusal> for ApiError {
 			Refusal::Delivery(DeliveryRefused::AnotherOutput) => {
 				"another output was delivered for this task and round"
 			},
-			Refusal::Delivery(DeliveryRefused::Ended) => "the job has ended",
+			Refusal::Delivery(DeliveryRefused::Ended) => "the jobs of this task have ended",
 		};
 		ApiError::new(StatusCode::CONFLICT, "conflict", message)
 	}
@@ -78,6 +80,12 @@ impl From<Refusal> for ApiError {
 impl From<RequestError> for ApiError {
 	fn from(error: RequestError) -> Self {
 		ApiError::new(StatusCode::UNAUTHORIZED, "bad_signature", error.to_string())
+	}
+}
+
+impl From<NotAnEmbedding> for ApiError {
+	fn from(error: NotAnEmbedding) -> Self {
+		ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_output", error.to_string())
 	}
 }
 
@@ -94,12 +102,13 @@ async fn inputs(
 	request: Request,
 ) -> Result<Json<Inputs>, ApiError> {
 	let parts = request.into_parts().0;
-	let operator = check(&app, claim(&parts)?, &parts, &[])?;
-	let job = job_of(&app, task).await?;
-	if !seats(&app, operator).await?.iter().any(|seat| seat.task == task) {
+	let (operator, once) = signed(&app, claim(&parts)?, &parts)?;
+	let batch = batch_of(&app, task).await?;
+	if !seats(&app, operator.clone()).await?.iter().any(|seat| seat.task == task) {
 		return Err(no_seat());
 	}
-	Ok(Json(Inputs { hashes: job.inputs }))
+	first_time(&app, &operator, once)?;
+	Ok(Json(Inputs { hashes: batch.inputs }))
 }
 
 /// `GET /v1/miner/blobs/{hash}`
@@ -109,23 +118,31 @@ async fn blob(
 	request: Request,
 ) -> Result<Response, ApiError> {
 	let parts = request.into_parts().0;
-	let operator = check(&app, claim(&parts)?, &parts, &[])?;
+	let (operator, once) = signed(&app, claim(&parts)?, &parts)?;
 	let hash: H256 = hash
 		.parse()
 		.map_err(|_| ApiError::not_found("a blob is named by 64 hexadecimal digits"))?;
-	for seat in seats(&app, operator).await? {
-		let job = app.book.by_task(seat.task).await?.filter(|job| job.inputs.contains(&hash));
-		let Some(job) = job else { continue };
+	for seat in seats(&app, operator.clone()).await? {
+		let batch = app.book.by_task(seat.task).await?;
+		let Some(batch) = batch.filter(|batch| batch.inputs.contains(&hash)) else { continue };
+		first_time(&app, &operator, once)?;
+		let turn = app.inputs.turn(operator, app.blobs.size(hash).await?).await?;
 		let input = app.blobs.get(hash).await?;
-		// Verifiers and jurors come after the fact.
-		if seat.kind == SeatKind::Primary {
-			let fetched = move |job: &mut Job| {
-				job.fetched(seat.round);
+		// Verifiers and jurors come after the fact; and most items are not the first, and a write waits for the disk.
+		let known = batch.state.is_final()
+			|| (batch.state == JobState::Running && batch.round == seat.round);
+		if seat.kind == SeatKind::Primary && !known {
+			let fetched = move |batch: &mut Batch| {
+				batch.fetched(seat.round);
 				Ok(())
 			};
-			app.book.update::<BookError>(job.id, fetched).await?;
+			let first = batch.state != JobState::Running;
+			let batch = app.book.update::<BookError>(batch.id, fetched).await?;
+			if first {
+				metrics::handed_over(&batch);
+			}
 		}
-		return Ok(input.into_response());
+		return turn.keep(input).await;
 	}
 	Err(no_seat())
 }
@@ -156,76 +173,98 @@ async fn output(
 ) -> Result<StatusCode, ApiError> {
 	let (parts, body) = request.into_parts();
 	let claim = claim(&parts)?;
+	let hash = claim.body();
 	upload.check()?;
-	let job = job_of(&app, task).await?;
-	if item >= job.items() {
-		let message = format!("the task has {} items, numbered from 0", job.items());
+	let batch = batch_of(&app, task).await?;
+	if item >= batch.items() {
+		let message = format!("the task has {} items, numbered from 0", batch.items());
 		return Err(ApiError::not_found(message));
 	}
-	let round = round_of(&app, claim.account().clone(), task, &job).await?;
+	let (operator, once) = signed(&app, claim, &parts)?;
+	round_of(&app, operator.clone(), task, &batch).await?;
+	let uploading = Uploading { task, item, upload, hash, operator, once, batch };
+	let done = take_in(&app, uploading, Request::from_parts(parts, body)).await;
+	// It is not the miner that is late.
+	if done.as_ref().is_err_and(|error| error.status.is_server_error()) {
+		app.uploads.keep_out(task);
+	}
+	done.map(|()| StatusCode::NO_CONTENT)
+}
 
+/// An upload of whoever has the seat.
+struct Uploading {
+	task: TaskId,
+	item: u32,
+	upload: Upload,
+	/// That of the signed body.
+	hash: H256,
+	operator: AccountId32,
+	once: Once,
+	batch: Batch,
+}
+
+/// Takes in an output.
+async fn take_in(app: &Arc<App>, of: Uploading, request: Request) -> Result<(), ApiError> {
+	let Uploading { task, item, upload, hash, operator, once, batch } = of;
 	// From here on a request may cost memory: few at a time.
-	let turn = tokio::time::timeout(UPLOAD_TURN, app.uploads.acquire()).await;
-	let Ok(Ok(_turn)) = turn else {
-		let message = "too many uploads at a time; try again";
-		let busy = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
-		return Err(busy.retry_after(2));
+	let Some(_turn) = app.uploads.turn(operator.clone(), task).await else {
+		return Err(ApiError::busy("too many uploads at a time; try again"));
 	};
-	let limits = Request::from_parts(parts.clone(), body);
-	let bytes = receive(limits, UPLOAD_TIME).await?;
+	let bytes = receive(request, UPLOAD_TIME).await?;
 
 	// Hashing and reading 64 MiB is not for a thread that serves requests.
 	let checking = {
-		let (app, bytes, kind) = (app.clone(), bytes.clone(), job.kind);
+		let (bytes, kind) = (bytes.clone(), batch.kind);
 		tokio::task::spawn_blocking(move || {
-			let operator = check(&app, claim, &parts, &bytes)?;
+			is_body(hash, &bytes)?;
 			let size = match kind {
 				_ if bytes == NO_OUTPUT => None,
 				ModelKind::TextToImage => {
 					let picture = Picture::read(&bytes)?;
 					Some((picture.width, picture.height))
 				},
-				ModelKind::Tensor | ModelKind::TextEmbedding => tensors(&bytes).map(|_| None)?,
+				ModelKind::Tensor => tensors(&bytes).map(|_| None)?,
+				ModelKind::TextEmbedding => embeddings::read(&bytes).map(|_| None)?,
 			};
-			Ok::<_, ApiError>((operator, size))
+			Ok::<_, ApiError>(size)
 		})
 	};
-	let (operator, size) = checking.await.map_err(ApiError::internal)??;
+	let size = checking.await.map_err(ApiError::internal)??;
+	// Not before the body was seen to be the signed one: nobody else can use the signature up.
+	first_time(app, &operator, once)?;
 
 	// So that the answer to the application can say in which block the miner was drawn.
 	let view = app.chain.task(task, At::Best).await.unwrap_or_else(|error| {
 		tracing::warn!(task, %error, "delivered while the chain does not answer");
 		None
 	});
-	// Of a batch the other outputs are worth having.
-	let fails = bytes == NO_OUTPUT && job.items() == 1;
 	let hash = app.blobs.put(bytes).await?;
-	let delivered = move |job: &mut Job| {
+	// The upload may have taken minutes: whose is the seat now?
+	let round = round_of(app, operator.clone(), task, &batch).await?;
+	let pool = app.seats.ask(app.chain.operator(operator.clone())).await?;
+	let miner = pool.ok_or_else(no_seat)?.owner;
+	let delivered = move |batch: &mut Batch| {
 		// The deal is with the task that the seat was checked for.
-		if job.task != Some(task) {
+		if batch.task != Some(task) {
 			return Err(Refusal::Delivery(DeliveryRefused::Ended));
 		}
-		if fails {
-			job.fail(NO_OUTPUT_MEANS);
-			return Ok(());
-		}
 		let sketch = upload.sketch;
-		let output = Output { hash, sketch, round, operator };
-		job.deliver(item, output).map_err(Refusal::Delivery)?;
+		let output = Output { hash, sketch, task, round, miner, operator, at: unix_millis() };
+		batch.deliver(item, output).map_err(Refusal::Delivery)?;
 		let same_round = view.filter(|view| view.round == round);
 		if let Some(view) = same_round {
 			if !view.phase.has_ended() && view.phase != TaskPhase::Queued {
-				job.follow(&view);
+				batch.follow(&view);
 			}
 		}
 		Ok(())
 	};
-	let job = app.book.update(job.id, delivered).await?;
+	let batch = app.book.update(batch.id, delivered).await?;
 	if let Some(size) = size {
-		app.book.saw_picture(job.model, size).await?;
+		app.book.saw_picture(batch.model, size).await?;
 	}
-	tracing::info!(job = %job.id, task, round, output = ?hash, "delivered");
-	Ok(StatusCode::NO_CONTENT)
+	tracing::info!(batch = %batch.id, task, round, item, output = ?hash, "delivered");
+	Ok(())
 }
 
 /// Who a request says it is from.
@@ -234,15 +273,24 @@ fn claim(parts: &Parts) -> Result<Claim, RequestError> {
 	Claim::read(header, now())
 }
 
-/// Whether it is.
-fn check(app: &App, claim: Claim, parts: &Parts, body: &[u8]) -> Result<AccountId32, RequestError> {
+/// Whose it is, and what makes it different from every other.
+fn signed(app: &App, claim: Claim, parts: &Parts) -> Result<(AccountId32, Once), RequestError> {
 	let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
 	let (genesis, account) = (app.chain.genesis(), app.chain.account());
-	claim.check(&genesis, &account, parts.method.as_str(), path, body)
+	let once = claim.once();
+	Ok((claim.check(&genesis, &account, parts.method.as_str(), path)?, once))
 }
 
-/// The job that a task of this coordinator was posted for.
-async fn job_of(app: &App, task: TaskId) -> Result<Job, ApiError> {
+/// Whether a request of an operator with a seat was not here before. Asked after the seat: what strangers sign is not worth remembering.
+fn first_time(app: &App, operator: &AccountId32, once: Once) -> Result<(), RequestError> {
+	match app.replays.is_new(operator, once, now()) {
+		true => Ok(()),
+		false => Err(RequestError::Replayed),
+	}
+}
+
+/// The batch that a task of this coordinator was posted for.
+async fn batch_of(app: &App, task: TaskId) -> Result<Batch, ApiError> {
 	app.book.by_task(task).await?.ok_or_else(|| {
 		// A coordinator that was killed while it posted finds its task again only after a while.
 		ApiError::not_found(format!("task {task} is not known here, or not yet; try again"))
@@ -252,9 +300,16 @@ async fn job_of(app: &App, task: TaskId) -> Result<Job, ApiError> {
 
 /// The seats of an operator in tasks of this coordinator.
 async fn seats(app: &App, operator: AccountId32) -> Result<Vec<Seat>, ApiError> {
+	let (block, wish) = (app.newest_block(), (operator.clone(), None));
+	if app.seats.was_refused(&wish, block) {
+		return Ok(Vec::new());
+	}
 	let own = app.chain.account();
-	let mut seats = app.chain.seats(operator).await?;
+	let mut seats = app.seats.ask(app.chain.seats(operator)).await?;
 	seats.retain(|seat| seat.coordinator_operator == own);
+	if seats.is_empty() {
+		app.seats.refuse(wish, block);
+	}
 	Ok(seats)
 }
 
@@ -263,22 +318,41 @@ async fn round_of(
 	app: &App,
 	operator: AccountId32,
 	task: TaskId,
-	job: &Job,
+	batch: &Batch,
 ) -> Result<u32, ApiError> {
+	let (block, wish) = (app.newest_block(), (operator.clone(), Some(task)));
+	if app.seats.was_refused(&wish, block) {
+		return Err(no_seat());
+	}
 	let seats = seats(app, operator.clone()).await?;
 	let own = |seat: &&Seat| seat.task == task && seat.kind == SeatKind::Primary;
 	if let Some(seat) = seats.iter().find(own) {
 		return Ok(seat.round);
 	}
-	let view = app.chain.task(task, At::Best).await?.filter(|view| {
+	let paid = paid_round(app, operator, task, batch).await?;
+	if paid.is_none() {
+		app.seats.refuse(wish, block);
+	}
+	paid.ok_or_else(no_seat)
+}
+
+/// The round of a task in which this operator was paid for it, if it was.
+async fn paid_round(
+	app: &App,
+	operator: AccountId32,
+	task: TaskId,
+	batch: &Batch,
+) -> Result<Option<u32>, ApiError> {
+	let view = app.seats.ask(app.chain.task(task, At::Best)).await?.filter(|view| {
 		view.phase == TaskPhase::Settled
 			&& view.coordinator == app.chain.owner()
-			&& view.input_root == job.input_root()
+			&& view.input_root == batch.input_root()
 	});
-	let view = view.ok_or_else(no_seat)?;
-	let pool = app.chain.operator(operator.clone()).await?.ok_or_else(no_seat)?;
-	let paid = pool.operator == operator && view.miner == Some(pool.owner);
-	paid.then_some(view.round).ok_or_else(no_seat)
+	let Some(view) = view else { return Ok(None) };
+	let pool = app.seats.ask(app.chain.operator(operator.clone())).await?;
+	let paid =
+		|pool: OperatorView| pool.operator == operator && view.miner.as_ref() == Some(&pool.owner);
+	Ok(pool.is_some_and(paid).then_some(view.round))
 }
 
 fn no_seat() -> ApiError {

@@ -11,7 +11,7 @@ use cuckoo_primitives::{work::TextToImageInput, BlockNumber, TaskId};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use sp_core::{crypto::AccountId32, H256};
 
-use crate::{error::ApiError, id::JobId, job::Job};
+use crate::{error::ApiError, id::JobId, job::Progress};
 
 /// Takes in a request's body, within the route's limit and this time.
 pub async fn receive(request: Request, within: Duration) -> Result<Bytes, ApiError> {
@@ -83,9 +83,16 @@ impl PromptFields {
 /// `POST /v1/images/generations`. Fields that are not here are ignored, as OpenAI does.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ImagesRequest {
-	/// The prompt and what goes with it.
-	#[serde(flatten)]
-	pub prompt: PromptFields,
+	/// What the pictures show.
+	pub prompt: String,
+	/// What they must not show.
+	pub negative_prompt: Option<String>,
+	/// Seeds the noise of the first; random without.
+	pub seed: Option<u64>,
+	/// Denoising steps.
+	pub steps: Option<u32>,
+	/// How strongly the prompt is followed.
+	pub guidance_scale: Option<f32>,
 	/// The model's name.
 	pub model: Option<String>,
 	/// How many pictures.
@@ -100,6 +107,17 @@ pub struct ImagesRequest {
 const MAX_PICTURES: u32 = 10;
 
 impl ImagesRequest {
+	/// What decides which picture the prompt becomes. No `#[serde(flatten)]`: numbers with fractions do not survive it.
+	pub fn prompt(&self) -> PromptFields {
+		PromptFields {
+			prompt: self.prompt.clone(),
+			negative_prompt: self.negative_prompt.clone(),
+			seed: self.seed,
+			steps: self.steps,
+			guidance_scale: self.guidance_scale,
+		}
+	}
+
 	/// How many pictures are wanted.
 	pub fn count(&self) -> u32 {
 		self.n.unwrap_or(1)
@@ -188,18 +206,20 @@ pub struct ReceiptBlocks {
 	pub drawn: Option<BlockNumber>,
 }
 
-impl From<&Job> for Receipt {
-	fn from(job: &Job) -> Self {
+impl From<&Progress> for Receipt {
+	fn from(of: &Progress) -> Self {
+		let (job, blocks) = (&of.job, of.blocks());
+		let hash = |item| of.output(item).map(|output| output.hash);
 		Self {
 			job: job.id,
-			task: job.task,
-			miner: job.miner.clone(),
-			operator: job.outputs.first_key_value().map(|(_, output)| output.operator.clone()),
+			task: of.task(),
+			miner: of.miner().cloned(),
+			operator: of.operator().cloned(),
 			model: job.model_name.clone(),
 			manifest: job.manifest,
-			output_hashes: job.output_hashes(),
+			output_hashes: (0..of.items()).map(hash).collect(),
 			seed: job.seed,
-			blocks: ReceiptBlocks { posted: job.blocks.posted, drawn: job.blocks.drawn },
+			blocks: ReceiptBlocks { posted: blocks.posted, drawn: blocks.drawn },
 		}
 	}
 }
@@ -221,12 +241,12 @@ mod tests {
 	#[test]
 	fn a_request_is_read_and_unknown_fields_are_ignored() {
 		let request = images(
-			r#"{"prompt":"a red circle","n":1,"size":"64x64","quality":"hd","user":"u","seed":5}"#,
+			r#"{"prompt":"a red circle","n":1,"size":"64x64","quality":"hd","user":"u","seed":5,"guidance_scale":3.5}"#,
 		)
 		.unwrap();
 		assert_eq!(request.wanted_size().unwrap(), Some((64, 64)));
-		let input = request.prompt.into_input(20, 4.0).unwrap();
-		assert_eq!((input.seed, input.steps, input.guidance_scale), (5, 20, 4.0));
+		let input = request.prompt().into_input(20, 4.0).unwrap();
+		assert_eq!((input.seed, input.steps, input.guidance_scale), (5, 20, 3.5));
 		assert!(input.negative_prompt.is_empty());
 	}
 
@@ -249,7 +269,7 @@ mod tests {
 			(r#"{"prompt":"x","steps":0}"#, "steps"),
 			(r#"{"prompt":"x","guidance_scale":1000}"#, "guidance_scale"),
 		] {
-			let error = images(body).unwrap().prompt.into_input(20, 4.0).unwrap_err();
+			let error = images(body).unwrap().prompt().into_input(20, 4.0).unwrap_err();
 			assert_eq!((error.status, error.param), (StatusCode::BAD_REQUEST, Some(param)));
 		}
 		for body in ["", "{", "[]", r#"{"n":1}"#, r#"{"prompt":5}"#, r#"{"prompt":"x","seed":-1}"#]

@@ -6,12 +6,15 @@ use anyhow::Context;
 use axum::{
 	extract::State,
 	http::{header, StatusCode},
+	middleware,
 	response::{IntoResponse, Response},
 	routing::get,
 	Json, Router,
 };
 use cuckoo_client::{cli::KeyArgs, Node, Signer};
+use cuckoo_primitives::BlockNumber;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sp_core::crypto::AccountId32;
 use tokio::{
 	net::TcpListener,
 	sync::{watch, Semaphore},
@@ -19,20 +22,31 @@ use tokio::{
 use tower_http::{timeout::TimeoutLayer, trace::TraceLayer};
 
 use crate::{
-	app_api,
+	answers::{Answers, TO_APPLICATIONS, TO_MINERS},
+	app_api, auth,
 	blobs::Blobs,
 	book::Book,
 	chain::{Chain, NodeChain},
 	config::Config,
+	disk::Floor,
+	embeddings,
 	error::ApiError,
-	metrics, miner_api,
+	keys::{self, KeyId, Keys},
+	listener, metrics, miner_api,
 	models::Catalogue,
+	network, open_inference, page,
 	poster::Poster,
+	replay::Replays,
+	retention::Retention,
+	seats::Seats,
+	uploads::Uploads,
 	watcher::{Pulse, Watcher},
+	webhooks::Webhooks,
 };
 
-/// How many uploads are taken in at a time.
-const UPLOADS: usize = 8;
+/// The description of what applications can ask for.
+const OPENAPI: &str = include_str!("../openapi.json");
+const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 /// How long requests that wait may go on after the order to stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often the chain is looked at.
@@ -42,7 +56,7 @@ const STILL: Duration = Duration::from_secs(60);
 /// How often counted values are put together.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Beyond the longest time that a handler takes by itself.
-const MARGIN: Duration = Duration::from_secs(240);
+const MARGIN: Duration = Duration::from_secs(300);
 
 /// What the handlers share.
 pub struct App {
@@ -56,29 +70,55 @@ pub struct App {
 	pub blobs: Blobs,
 	/// The models.
 	pub models: Catalogue,
+	/// Whether there is room on the disk.
+	pub floor: Floor,
+	/// The keys of applications.
+	pub keys: Keys,
+	/// What is known of models' tensors.
+	pub signatures: open_inference::Signatures,
 	/// Turns for uploads.
-	pub uploads: Semaphore,
+	pub uploads: Uploads,
+	/// Turns for large requests of the Open Inference Protocol.
+	pub infers: Semaphore,
+	/// Turns for large answers to applications, by their keys.
+	pub answers: Answers<Option<KeyId>>,
+	/// Turns for large inputs that miners fetch, by their operators.
+	pub inputs: Answers<AccountId32>,
+	/// Questions about miners' seats.
+	pub seats: Seats,
+	/// The requests of miners that were seen.
+	pub replays: Replays,
 	metrics: PrometheusHandle,
 	pulse: watch::Sender<Pulse>,
 	stop: watch::Sender<bool>,
 }
 
 impl App {
-	/// With the book and the blobs in these places.
+	/// With the book, the blobs and the keys in these places.
 	pub fn new(
 		config: Config,
 		chain: Arc<dyn Chain>,
 		book: Book,
 		blobs: Blobs,
+		keys: Keys,
 		metrics: PrometheusHandle,
 	) -> Arc<Self> {
+		let floor = Floor::new(&config.data_dir, config.min_free());
 		Arc::new(Self {
 			config,
+			floor,
 			models: Catalogue::new(chain.clone()),
 			chain,
 			book,
 			blobs,
-			uploads: Semaphore::new(UPLOADS),
+			keys,
+			signatures: open_inference::Signatures::default(),
+			uploads: Uploads::default(),
+			infers: Semaphore::new(open_inference::TURNS),
+			answers: Answers::new(TO_APPLICATIONS),
+			inputs: Answers::new(TO_MINERS),
+			seats: Seats::default(),
+			replays: Replays::default(),
 			metrics,
 			pulse: watch::Sender::new(None),
 			stop: watch::Sender::new(false),
@@ -107,20 +147,58 @@ impl App {
 	pub fn start(&self, tick: Duration) -> tokio::task::JoinSet<()> {
 		let mut tasks = tokio::task::JoinSet::new();
 		let (book, chain) = (&self.book, &self.chain);
-		let poster = Poster::new(book.clone(), chain.clone(), self.config.posts_in_flight);
+		let (slots, sharing) = (self.config.posts_in_flight, self.config.sharing());
+		let poster = Poster::new(book.clone(), chain.clone(), slots, sharing);
 		tasks.spawn(poster.run(tick, self.stop.subscribe()));
-		let watcher = Watcher::new(book.clone(), chain.clone(), self.pulse.clone());
+		let (pulse, uploads) = (self.pulse.clone(), self.uploads.clone());
+		let watcher = Watcher::new(book.clone(), chain.clone(), pulse, uploads);
 		tasks.spawn(watcher.run(tick, self.stop.subscribe()));
+		let keep = Duration::from_secs(self.config.retention_hours.saturating_mul(3_600));
+		let retention = Retention::new(book.clone(), self.blobs.clone(), keep);
+		tasks.spawn(retention.run(self.stop.subscribe()));
 		tasks
+	}
+
+	/// The newest block that the watcher has seen.
+	pub fn newest_block(&self) -> Option<BlockNumber> {
+		self.pulse.borrow().map(|(block, _)| block)
+	}
+
+	/// The newest block, if the chain was seen to move lately and what is accepted can be kept; else what is wrong.
+	pub async fn readiness(&self) -> Result<BlockNumber, String> {
+		if let Err(full) = self.floor.check() {
+			tracing::warn!(%full, "not ready");
+			return Err("the disk is full".into());
+		}
+		if !self.book.works().await {
+			return Err("the job book cannot be written".into());
+		}
+		match *self.pulse.borrow() {
+			Some((block, seen)) if seen.elapsed() < STILL => Ok(block),
+			Some((block, seen)) => {
+				let seconds = seen.elapsed().as_secs();
+				Err(format!("no block for {seconds} s, after {block}"))
+			},
+			None => Err("the chain was not seen yet".into()),
+		}
 	}
 }
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
 	let longest = app.config.wait() + MARGIN;
-	Router::new()
+	let applications = Router::new()
 		.merge(app_api::routes())
+		.merge(embeddings::routes())
+		.merge(open_inference::routes())
+		.route_layer(middleware::from_fn_with_state(app.clone(), auth::auth));
+	Router::new()
+		.merge(applications)
 		.merge(miner_api::routes())
+		.merge(open_inference::health_routes())
+		.merge(network::routes())
+		.merge(page::routes())
+		.route("/openapi.json", get(|| async { ([JSON], OPENAPI) }))
 		.route("/healthz", get(|| async { "ok\n" }))
 		.route("/readyz", get(readyz))
 		.route("/metrics", get(show_metrics))
@@ -130,25 +208,24 @@ pub fn router(app: Arc<App>) -> Router {
 			ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 		})
 		.layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest))
+		.layer(middleware::from_fn(open_inference::errors))
 		.layer(TraceLayer::new_for_http())
 		.with_state(app)
 }
 
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-	let pulse = *app.pulse.borrow();
-	let (status, message) = match pulse {
-		Some((_, seen)) if seen.elapsed() < STILL => (StatusCode::OK, "ready".to_string()),
-		Some((block, seen)) => {
-			let seconds = seen.elapsed().as_secs();
-			(StatusCode::SERVICE_UNAVAILABLE, format!("no block for {seconds} s, after {block}"))
-		},
-		None => (StatusCode::SERVICE_UNAVAILABLE, "the chain was not seen yet".into()),
+	let (status, message) = match app.readiness().await {
+		Ok(_) => (StatusCode::OK, "ready".to_string()),
+		Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
 	};
-	let block = pulse.map(|(block, _)| block);
+	let block = app.newest_block();
 	(status, Json(serde_json::json!({ "status": message, "block": block }))).into_response()
 }
 
 async fn show_metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+	let held = app.book.held().await.ok();
+	let open = app.book.open_by_state().await.unwrap_or_default();
+	metrics::now(app.readiness().await.is_ok(), held, app.config.max_escrow.0, &open);
 	([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }
 
@@ -160,18 +237,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 		.context("no operator key: give --key-file; `cuckoo-coordinator key generate` makes one")?;
 	let key = KeyArgs { key_file, password_file: config.password_file.clone() }.load()?;
 
+	// Each connection is an open file, and few may be open by default.
+	if let Err(error) = fdlimit::raise_fd_limit() {
+		tracing::warn!(%error, "the bound for open files stays as it is");
+	}
 	private_folder(&config.data_dir)?;
 	let blobs_folder = config.data_dir.join("blobs");
-	private_folder(&blobs_folder)?;
-	let blobs = Blobs::in_folder(&blobs_folder)?;
-	let book = Book::open(&config.data_dir.join("jobs.redb"), config.max_open_jobs).with_context(
-		|| {
+	let blobs = match &config.blob_url {
+		Some(url) => {
+			let account = AccountId32::new(key.public_key().0);
+			Blobs::from_url(url, &account.to_string())?
+		},
+		None => {
+			private_folder(&blobs_folder)?;
+			Blobs::in_folder(&blobs_folder)?
+		},
+	};
+	blobs.check().await.context("the blob store cannot be used")?;
+	let keys = Keys::open(config.data_dir.join(keys::FILE_NAME))?;
+	let book =
+		Book::open(&config.data_dir.join("jobs.redb"), config.limits()).with_context(|| {
 			format!(
 				"cannot open the job book in {}; does another coordinator use this data directory?",
 				config.data_dir.display()
 			)
-		},
-	)?;
+		})?;
 
 	let genesis = config.genesis.or(book.genesis()?);
 	let node = Node::connect(&config.node_url, genesis).await.with_context(|| match genesis {
@@ -197,7 +287,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 		.with_context(|| format!("cannot listen on {}", config.listen))?;
 	tracing::info!(address = %listener.local_addr()?, "serving applications and miners");
 
-	let app = App::new(config, chain, book, blobs, metrics::install()?);
+	let app = App::new(config, chain, book, blobs, keys, metrics::install()?);
+	auth::warn_if_open(&app.config, &app.keys);
+	if let Some(folder) = &app.config.model_metadata {
+		app.signatures.load(folder)?;
+	}
 	serve(app, listener, TICK, order_to_stop()).await
 }
 
@@ -209,6 +303,8 @@ pub async fn serve(
 	stop: impl std::future::Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
 	let mut tasks = app.start(tick);
+	tasks.spawn(Webhooks::open(app.clone())?.run(app.stop.subscribe()));
+	let keys = app.keys.spawn_watcher();
 	let upkeep = {
 		let metrics = app.metrics.clone();
 		tokio::spawn(async move {
@@ -220,17 +316,19 @@ pub async fn serve(
 	};
 
 	let ordered = app.clone();
-	let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(async move {
+	let stop = async move {
 		stop.await;
 		tracing::info!("stopping: what waits has {} s", GRACE.as_secs());
 		ordered.stop();
-	});
+	};
+	let trusted = &app.config.trusted_proxies;
+	let server = listener::serve(listener, router(app.clone()), trusted, stop);
 	let end = async {
 		app.stopping().await;
 		tokio::time::sleep(GRACE).await;
 	};
 	tokio::select! {
-		served = std::future::IntoFuture::into_future(server) => served.context("the server failed")?,
+		() = server => {},
 		() = end => tracing::warn!("some connections were still open"),
 	}
 
@@ -240,6 +338,7 @@ pub async fn serve(
 		tracing::warn!("some posts were still under way; they are looked for after the next start");
 	}
 	upkeep.abort();
+	keys.abort();
 	tracing::info!("stopped");
 	Ok(())
 }
@@ -265,7 +364,7 @@ async fn order_to_stop() {
 }
 
 /// A folder that only this user can look into: prompts are private.
-fn private_folder(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> anyhow::Result<()> {
 	DirBuilder::new()
 		.recursive(true)
 		.mode(0o700)

@@ -5,7 +5,10 @@
 
 use std::{
 	collections::HashSet,
-	sync::{Arc, Mutex},
+	sync::{
+		atomic::{AtomicU32, Ordering::Relaxed},
+		Arc, Mutex, MutexGuard, PoisonError,
+	},
 	time::{Duration, Instant},
 };
 
@@ -15,19 +18,25 @@ use sp_core::crypto::AccountId32;
 use tokio::sync::watch;
 
 use crate::{
+	batch::{Batch, List},
 	book::{Book, BookError},
 	chain::{At, Chain},
-	job::{Job, Settlement},
+	job::Settlement,
 	metrics,
+	uploads::Uploads,
 };
 
 /// The newest block and when it was first seen.
 pub type Pulse = Option<(BlockNumber, Instant)>;
 
+/// How often it is looked whether who was paid was challenged, in blocks.
+const RECHECK: BlockNumber = 20;
+/// Who has missed more blocks than this was away.
+const GAP: BlockNumber = 3;
 /// How many tasks are asked for at a time.
 const QUESTIONS: usize = 16;
 
-/// What the chain's view of a task means for its job.
+/// What the chain's view of a task means for its batch.
 #[derive(Debug, PartialEq, Eq)]
 enum Sight {
 	/// The task is as it says.
@@ -40,16 +49,16 @@ enum Sight {
 	Ending,
 }
 
-/// What it means that task `task` of `job` looks like `view`, `newest` being the newest task there is.
+/// What it means that task `task` of `batch` looks like `view`, `newest` being the newest task there is.
 fn interpret(
-	job: &Job,
+	batch: &Batch,
 	owner: &AccountId32,
 	task: TaskId,
 	view: Option<TaskView>,
 	newest: Option<TaskId>,
 ) -> Sight {
 	match view {
-		Some(view) if view.input_root == job.input_root() && view.coordinator == *owner => {
+		Some(view) if view.input_root == batch.input_root() && view.coordinator == *owner => {
 			Sight::Task(Box::new(view))
 		},
 		// The number was given again, to another task.
@@ -65,14 +74,25 @@ pub struct Watcher {
 	chain: Arc<dyn Chain>,
 	/// For whoever wants to know whether the chain moves.
 	pulse: watch::Sender<Pulse>,
-	/// The tasks that were said to be undelivered.
-	undelivered: Mutex<HashSet<TaskId>>,
+	uploads: Uploads,
+	/// The rounds of tasks that were said to be undelivered.
+	undelivered: Arc<Mutex<HashSet<(TaskId, u32)>>>,
+	/// Since which block this coordinator is here: it may just have been started, or have been cut off.
+	here: AtomicU32,
+	/// When it was looked last whether who was paid was challenged.
+	rechecked: AtomicU32,
 }
 
 impl Watcher {
-	/// Tells `pulse` of every new block.
-	pub fn new(book: Book, chain: Arc<dyn Chain>, pulse: watch::Sender<Pulse>) -> Self {
-		Self { book, chain, pulse, undelivered: Mutex::default() }
+	/// Tells `pulse` of every new block. What of `uploads` is under way is waited for.
+	pub fn new(
+		book: Book,
+		chain: Arc<dyn Chain>,
+		pulse: watch::Sender<Pulse>,
+		uploads: Uploads,
+	) -> Self {
+		let (undelivered, here, rechecked) = Default::default();
+		Self { book, chain, pulse, uploads, undelivered, here, rechecked }
 	}
 
 	/// Runs until `stop` turns true. Looks for a new block every `tick`.
@@ -96,13 +116,26 @@ impl Watcher {
 		if self.pulse.borrow().is_some_and(|(seen, _)| seen == block) {
 			return Ok(());
 		}
-		let jobs = self.book.to_watch().await?;
-		metrics::watched(block, jobs.len());
-		futures::stream::iter(jobs)
-			.for_each_concurrent(QUESTIONS, |job| async move {
-				let id = job.id;
-				if let Err(error) = self.look(job, block).await {
-					tracing::warn!(job = %id, %error, "a task could not be followed");
+		let seen = self.pulse.borrow().map(|(seen, _)| seen);
+		if seen.is_none_or(|seen| block.abs_diff(seen) > GAP) {
+			self.here.store(block, Relaxed);
+		}
+		metrics::free(self.chain.free().await?);
+		let mut batches = self.book.listed(List::Watch).await?;
+		metrics::watched(block, batches.len());
+		{
+			let open: HashSet<_> = batches.iter().filter_map(|batch| batch.task).collect();
+			self.said().retain(|(task, _)| open.contains(task));
+		}
+		if block.abs_diff(self.rechecked.load(Relaxed)) >= RECHECK {
+			batches.extend(self.book.listed(List::Recheck).await?);
+			self.rechecked.store(block, Relaxed);
+		}
+		futures::stream::iter(batches)
+			.for_each_concurrent(QUESTIONS, |batch| async move {
+				let id = batch.id;
+				if let Err(error) = self.look(batch, block).await {
+					tracing::warn!(batch = %id, %error, "a task could not be followed");
 				}
 			})
 			.await;
@@ -110,81 +143,104 @@ impl Watcher {
 		Ok(())
 	}
 
-	async fn look(&self, job: Job, block: BlockNumber) -> anyhow::Result<()> {
-		let Some(task) = job.task else { return Ok(()) };
-		match self.sight(&job, task).await? {
+	async fn look(&self, batch: Batch, block: BlockNumber) -> anyhow::Result<()> {
+		let Some(task) = batch.task else { return Ok(()) };
+		match self.sight(&batch, task).await? {
 			Sight::Task(view) => {
-				if job.is_undelivered(&view, block) {
-					self.say_undelivered(&job, task);
+				let is_undelivered = |batch: &Batch, uploads: &Uploads| {
+					let here = self.here.load(Relaxed);
+					!uploads.was_kept_out(task)
+						&& batch.is_undelivered(&view, here, block, uploads.under_way(task))
+				};
+				if is_undelivered(&batch, &self.uploads) {
+					// What came since the list was read counts.
+					let now = self.book.batch(batch.id).await?;
+					let now = now.filter(|now| now.task == batch.task);
+					if now.is_some_and(|now| is_undelivered(&now, &self.uploads)) {
+						self.say_undelivered(&batch, task, view.round);
+					}
 				}
-				self.change(&job, move |job| {
-					job.follow(&view);
-					job.wait_for_delivery(block);
-				})
-				.await?;
+				let follow = move |batch: &mut Batch| {
+					batch.follow(&view);
+					batch.wait_for_delivery(block);
+				};
+				// Most blocks change nothing, and a write waits for the disk.
+				let mut next = batch.clone();
+				follow(&mut next);
+				if next != batch {
+					self.change(&batch, follow).await?;
+				}
 			},
 			Sight::Lost => {
-				tracing::warn!(job = %job.id, task, "the post vanished with its block; looking for it");
-				self.change(&job, Job::unposted).await?;
+				tracing::warn!(batch = %batch.id, task, "the post vanished with its block; looking for it");
+				self.change(&batch, Batch::unposted).await?;
 			},
 			Sight::Forgotten => {
-				tracing::warn!(job = %job.id, task, "the task's receipt is gone; its outcome is unknown");
+				if batch.settlement != Settlement::Settled {
+					tracing::warn!(batch = %batch.id, task, "the task's receipt is gone; its outcome is unknown");
+				}
 				let why = "the chain no longer keeps the receipt of the task, and how it ended was not seen";
-				let change = move |job: &mut Job| {
-					if job.settlement != Settlement::Settled {
-						job.settlement = Settlement::Void;
+				let change = move |batch: &mut Batch| {
+					batch.closed = true;
+					if batch.settlement != Settlement::Settled {
+						batch.settlement = Settlement::Void;
 					}
-					job.fail(why);
+					batch.fail(why);
 				};
-				self.change(&job, change).await?;
+				self.change(&batch, change).await?;
 			},
 			Sight::Ending => {},
 		}
 		Ok(())
 	}
 
-	/// Says on chain that an output never came: neither this coordinator nor the miner gains by it, but the job ends. Once for a task.
-	fn say_undelivered(&self, job: &Job, task: TaskId) {
-		let first = self.undelivered.lock().is_ok_and(|mut said| said.insert(task));
-		if !first {
+	/// Says on chain that an output never came: neither this coordinator nor the miner gains by it, but the job ends. Once for a round, unless it could not be said.
+	fn say_undelivered(&self, batch: &Batch, task: TaskId, round: u32) {
+		if !self.said().insert((task, round)) {
 			return;
 		}
-		tracing::warn!(job = %job.id, task, "the miner has committed and delivered nothing; the chain is told");
-		let chain = self.chain.clone();
+		tracing::warn!(batch = %batch.id, task, "the miner has committed and delivered nothing; the chain is told");
+		let (chain, said) = (self.chain.clone(), self.undelivered.clone());
 		// Beside the round, which must not wait for a block.
 		tokio::spawn(async move {
 			if let Err(error) = chain.undelivered(task).await {
 				tracing::warn!(task, %error, "it could not be told");
+				said.lock().unwrap_or_else(PoisonError::into_inner).remove(&(task, round));
 			}
 		});
 	}
 
-	async fn sight(&self, job: &Job, task: TaskId) -> anyhow::Result<Sight> {
+	fn said(&self) -> MutexGuard<'_, HashSet<(TaskId, u32)>> {
+		// A plain set: whoever panicked while holding it left nothing half done.
+		self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	async fn sight(&self, batch: &Batch, task: TaskId) -> anyhow::Result<Sight> {
 		let owner = self.chain.owner();
 		let view = self.chain.task(task, At::Best).await?;
 		let newest = if view.is_none() { self.chain.newest_task().await? } else { None };
-		let sight = interpret(job, &owner, task, view, newest);
+		let sight = interpret(batch, &owner, task, view, newest);
 		let Sight::Task(view) = &sight else { return Ok(sight) };
 		if !view.phase.has_ended() {
 			return Ok(sight);
 		}
 		let final_view = self.chain.task(task, At::Finalized).await?;
-		Ok(match interpret(job, &owner, task, final_view, None) {
+		Ok(match interpret(batch, &owner, task, final_view, None) {
 			Sight::Task(view) if view.phase.has_ended() => Sight::Task(view),
 			_ => Sight::Ending,
 		})
 	}
 
-	/// Changes a job unless somebody else gave it another task meanwhile.
+	/// Changes a batch unless somebody else gave it another task meanwhile.
 	async fn change(
 		&self,
-		seen: &Job,
-		change: impl FnOnce(&mut Job) + Send + 'static,
+		seen: &Batch,
+		change: impl FnOnce(&mut Batch) + Send + 'static,
 	) -> Result<(), BookError> {
 		let task = seen.task;
-		let change = move |job: &mut Job| {
-			if job.task == task {
-				change(job);
+		let change = move |batch: &mut Batch| {
+			if batch.task == task {
+				change(batch);
 			}
 			Ok(())
 		};
@@ -195,15 +251,15 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::job::tests::{job, view};
+	use crate::batch::tests::{batch, view};
 	use cuckoo_primitives::views::TaskPhase;
 
 	#[test]
 	fn a_task_is_told_from_another_a_lost_one_and_a_forgotten_one() {
-		let job = job();
+		let batch = batch();
 		let owner = AccountId32::new([9; 32]);
-		let seen = |view, newest| interpret(&job, &owner, 4, view, newest);
-		let own = view(&job, 4, TaskPhase::Working, 0);
+		let seen = |view, newest| interpret(&batch, &owner, 4, view, newest);
+		let own = view(&batch, 4, TaskPhase::Working, 0);
 		assert_eq!(seen(Some(own.clone()), None), Sight::Task(Box::new(own.clone())));
 		let mut another_input = own.clone();
 		another_input.input_root = Default::default();

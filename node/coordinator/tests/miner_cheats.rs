@@ -83,9 +83,12 @@ async fn a_signature_is_good_for_one_request_only() {
 	assert_eq!(coordinator.get(INPUTS).await.status(), 401);
 	assert_eq!(coordinator.job(&job).await["state"], "assigned");
 
-	// The request itself, and again as somebody who overheard it would: it does what it did.
+	// The request itself, and again as somebody who overheard it would.
 	assert_eq!(send("PUT", &path, good.clone(), for_output.clone()).await, 204);
-	assert_eq!(send("PUT", &path, good, for_output).await, 204);
+	assert_eq!(send("PUT", &path, good, for_output).await, 401);
+	let again = miner.sign("GET", INPUTS, &[], now());
+	assert_eq!(send("GET", INPUTS, vec![], again.clone()).await, 200);
+	assert_eq!(send("GET", INPUTS, vec![], again).await, 401);
 	coordinator.stop().await;
 }
 

@@ -272,7 +272,16 @@ async fn a_refused_post_fails_the_job() {
 	let (dir, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
 	chain.fail_next_post(Fault::Refused);
 	let coordinator = Coordinator::start(dir.path(), &chain, Config::default()).await;
-	let response = coordinator.post("/v1/images/generations", json!({ "prompt": "x" })).await;
+	let body = json!({ "prompt": "x" });
+	let asked = coordinator.post("/v1/images/generations", body);
+	let final_then = async {
+		some_ticks().await;
+		// As long as the block can be replaced by one in which the post does not fail, the job goes on.
+		let jobs: Value = coordinator.get("/v1/jobs").await.json().await.unwrap();
+		assert_eq!(jobs["data"][0]["state"], "queued");
+		chain.advance(POST_LIFE);
+	};
+	let (response, ()) = tokio::join!(asked, final_then);
 	assert_eq!(response.status(), 502);
 	let error: Value = response.json().await.unwrap();
 	assert!(error["error"]["message"].as_str().unwrap().contains("Tasks.ModelInactive"));

@@ -6,7 +6,7 @@
 //! | `GET /v1/miner/blobs/{hash}` | the bytes with that hash |
 //! | `PUT /v1/miner/tasks/{task}/outputs/{item}?sketch={hex}` | 204; the body is the item's output, the sketch that of its leaf |
 //!
-//! Every request carries [`HEADER_ACCOUNT`], [`HEADER_EXPIRES`] and [`HEADER_SIGNATURE`]: an sr25519 signature of the seat's operator over
+//! Every request carries [`HEADER_ACCOUNT`], [`HEADER_EXPIRES`], [`HEADER_BODY`] and [`HEADER_SIGNATURE`]: an sr25519 signature of the seat's operator over
 //! [`request_digest`]. An input of a [`TextToImage`](crate::ModelKind::TextToImage) model is a [`TextToImageInput`] as JSON, of a
 //! [`Tensor`](crate::ModelKind::Tensor) model a safetensors file of its named inputs, of a [`TextEmbedding`](crate::ModelKind::TextEmbedding) model a
 //! [`TextEmbeddingInput`] as JSON. An output is a safetensors file: the model's named outputs; or one `u8` tensor [`IMAGE_TENSOR`] of shape
@@ -23,6 +23,8 @@ use sp_runtime::AccountId32;
 pub const HEADER_ACCOUNT: &str = "cuckoo-account";
 /// When the request stops being valid, in seconds of Unix time.
 pub const HEADER_EXPIRES: &str = "cuckoo-expires";
+/// BLAKE2b-256 of the request's body, as hex: so that the signature can be checked before the body is taken in.
+pub const HEADER_BODY: &str = "cuckoo-body";
 /// The signature over [`request_digest`], as hex.
 pub const HEADER_SIGNATURE: &str = "cuckoo-signature";
 /// How far ahead of its arrival a request may expire, in seconds.
@@ -49,18 +51,17 @@ pub struct Inputs {
 	pub hashes: Vec<H256>,
 }
 
-/// What a signature over a request covers: the coordinator it is for, method, path, body and expiry. Whoever sees the request can
+/// What a signature over a request covers: the coordinator it is for, method, path, BLAKE2b-256 of the body, and expiry. Whoever sees the request can
 /// send it to nobody else, change nothing in it, and not keep it.
 pub fn request_digest(
 	genesis: &H256,
 	coordinator: &AccountId32,
 	method: &str,
 	path: &str,
-	body: &[u8],
+	body: H256,
 	expires: u64,
 ) -> [u8; 32] {
-	(b"cuckoo/request", genesis, coordinator, method, path, blake2_256(body), expires)
-		.using_encoded(blake2_256)
+	(b"cuckoo/request", genesis, coordinator, method, path, body, expires).using_encoded(blake2_256)
 }
 
 /// A prompt and everything else that decides which picture it becomes.
@@ -204,7 +205,7 @@ mod tests {
 				&AccountId32::new([to; 32]),
 				method,
 				path,
-				body,
+				blake2_256(body).into(),
 				expires,
 			)
 		};

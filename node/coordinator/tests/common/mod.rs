@@ -16,8 +16,9 @@ use cuckoo_client::{
 use cuckoo_coordinator::{
 	blobs::Blobs,
 	book::Book,
-	chain::{Answer, At, Chain, Post, PostError, Posted},
+	chain::{Answer, At, Chain, Offer, Post, PostError, Posted},
 	config::Config,
+	keys::{self, Keys},
 	metrics,
 	server::{serve, App},
 };
@@ -26,7 +27,7 @@ use cuckoo_primitives::{
 	tolerance::Tolerance,
 	views::{Duty, ModelView, OperatorView, Seat, SeatKind, TaskBlocks, TaskPhase, TaskView},
 	work::Inputs,
-	ModelKind, Role, TaskId, CAI,
+	ModelId, ModelKind, Role, TaskId, CAI,
 };
 use futures::{future::BoxFuture, FutureExt};
 use reqwest::{Client, Response};
@@ -59,6 +60,8 @@ struct State {
 	drawn_last: Option<AccountId32>,
 	faults: VecDeque<Fault>,
 	posts: usize,
+	/// What is registered, if not what usually is.
+	models: Option<Vec<ModelView>>,
 }
 
 /// A chain in memory. Every block is final at once.
@@ -82,6 +85,11 @@ impl FakeChain {
 
 	pub fn fail_next_post(&self, fault: Fault) {
 		self.state().faults.push_back(fault);
+	}
+
+	/// Registers these models in the place of those that there are.
+	pub fn set_models(&self, models: Vec<ModelView>) {
+		self.state().models = Some(models);
 	}
 
 	/// How many posts reached the chain or got lost on the way.
@@ -191,6 +199,10 @@ impl Chain for FakeChain {
 		OWNER
 	}
 
+	fn free(&self) -> Answer<'_, u128> {
+		answer(1_000 * CAI)
+	}
+
 	fn block(&self, _: At) -> Answer<'_, u32> {
 		answer(self.state().block)
 	}
@@ -200,22 +212,19 @@ impl Chain for FakeChain {
 	}
 
 	fn operator(&self, account: AccountId32) -> Answer<'_, Option<OperatorView>> {
-		let drawn_last = self.state().drawn_last.as_ref() == Some(&account);
-		answer(drawn_last.then(|| OperatorView {
-			owner: MINER_OWNER,
-			operator: account,
-			role: Role::Miner,
-			tokens: 1,
-			own: 1,
-			commission: 0,
-			commission_raise: None,
-			status: Default::default(),
-			elected: false,
-			slashes: Vec::new(),
-			active: true,
-			free_slots: None,
-			intro: Default::default(),
-		}))
+		let state = self.state();
+		let known = state.drawn_last.as_ref() == Some(&account)
+			|| state.seats.get(&account).is_some_and(|seats| !seats.is_empty());
+		answer(known.then(|| pool(account)))
+	}
+
+	fn operators(&self, role: Role) -> Answer<'_, Vec<OperatorView>> {
+		let drawn = self.state().drawn_last.clone().filter(|_| role == Role::Miner);
+		answer(drawn.into_iter().map(pool).collect())
+	}
+
+	fn offers(&self) -> Answer<'_, Vec<Offer>> {
+		answer(Vec::new())
 	}
 
 	fn task(&self, task: TaskId, _: At) -> Answer<'_, Option<TaskView>> {
@@ -227,22 +236,23 @@ impl Chain for FakeChain {
 	}
 
 	fn models(&self) -> Answer<'_, Vec<ModelView>> {
-		let model = |model, name: &str, kind| ModelView {
-			model,
-			name: name.into(),
-			kind,
-			manifest: H256::repeat_byte(7),
-			min_fee: CAI,
-			work_window: 10,
-			tolerance: Some(Tolerance::Approx { agree: 1_000, wrong: 4_000 }),
-			reference_ms: 1,
-			active: true,
+		let usual = || {
+			vec![
+				model(0, "shapes", ModelKind::TextToImage),
+				model(1, "sum", ModelKind::Tensor),
+				model(2, "words", ModelKind::TextEmbedding),
+			]
 		};
-		answer(vec![model(0, "shapes", ModelKind::TextToImage), model(1, "sum", ModelKind::Tensor)])
+		answer(self.state().models.clone().unwrap_or_else(usual))
 	}
 
 	fn undelivered(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>> {
 		self.end(task, TaskPhase::Undelivered);
+		std::future::ready(Ok(())).boxed()
+	}
+
+	fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<(), TxError>> {
+		self.end(task, TaskPhase::Cancelled);
 		std::future::ready(Ok(())).boxed()
 	}
 
@@ -257,9 +267,46 @@ impl Chain for FakeChain {
 				Err(unsure())
 			},
 			Some(Fault::Lost) => Err(unsure()),
-			Some(Fault::Refused) => Err(PostError::Refused("Tasks.ModelInactive".into())),
+			Some(Fault::Refused) => Err(PostError::Failed {
+				why: "Tasks.ModelInactive".into(),
+				fault: cuckoo_coordinator::chain::Fault::Model,
+			}),
 		};
 		std::future::ready(outcome).boxed()
+	}
+}
+
+/// A model that takes tasks.
+pub fn model(model: ModelId, name: &str, kind: ModelKind) -> ModelView {
+	ModelView {
+		model,
+		name: name.into(),
+		kind,
+		manifest: H256::repeat_byte(7),
+		min_fee: CAI,
+		work_window: 10,
+		tolerance: Some(Tolerance::Approx { agree: 1_000, wrong: 4_000 }),
+		reference_ms: 1,
+		active: true,
+	}
+}
+
+/// A miner's pool with this operator.
+fn pool(operator: AccountId32) -> OperatorView {
+	OperatorView {
+		owner: MINER_OWNER,
+		operator,
+		role: Role::Miner,
+		tokens: 1,
+		own: 1,
+		commission: 0,
+		commission_raise: None,
+		status: Default::default(),
+		elected: false,
+		slashes: Vec::new(),
+		active: true,
+		free_slots: None,
+		intro: Default::default(),
 	}
 }
 
@@ -276,11 +323,14 @@ impl Coordinator {
 	pub async fn start(folder: &Path, chain: &Arc<FakeChain>, config: Config) -> Self {
 		let blobs = folder.join("blobs");
 		std::fs::create_dir_all(&blobs).unwrap();
+		// The outbox of webhooks is there, too.
+		let config = Config { data_dir: folder.into(), ..config };
 		let app = App::new(
 			config.clone(),
 			chain.clone(),
-			Book::open(&folder.join("jobs.redb"), config.max_open_jobs).unwrap(),
+			Book::open(&folder.join("jobs.redb"), config.limits()).unwrap(),
 			Blobs::in_folder(&blobs).unwrap(),
+			Keys::open(folder.join(keys::FILE_NAME)).unwrap(),
 			metrics::detached().unwrap(),
 		);
 		let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -364,7 +414,7 @@ impl Miner {
 		path: &str,
 		body: &[u8],
 		now: u64,
-	) -> [(&'static str, String); 3] {
+	) -> [(&'static str, String); 4] {
 		request::headers(&self.key, &GENESIS, &COORDINATOR, method, path, body, now)
 	}
 
@@ -374,7 +424,7 @@ impl Miner {
 		method: &str,
 		path: &str,
 		body: Vec<u8>,
-		headers: [(&'static str, String); 3],
+		headers: [(&'static str, String); 4],
 	) -> Result<Response, reqwest::Error> {
 		let method = method.parse().unwrap();
 		let mut request = self.http.request(method, format!("{}{path}", self.url)).body(body);
