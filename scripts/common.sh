@@ -12,6 +12,9 @@ VENV=$CACHE/venv
 ORT_VERSION=1.31.1
 ORT_DIR=$CACHE/onnxruntime-$ORT_VERSION
 export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$ORT_DIR/libonnxruntime.so.$ORT_VERSION}
+# The packages of npm that the checks of the coordinator's API run, and the Chromium or Chrome that they open its page in.
+export CUCKOO_CLIENTS=$CACHE/clients
+export CUCKOO_BROWSER=${CUCKOO_BROWSER:-chromium}
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '\033[1;31merror:\033[0m %s\n' "$*" >&2; exit 1; }

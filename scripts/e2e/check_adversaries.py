@@ -97,9 +97,9 @@ def many(value):
 class Chain:
     """The events of every block, as `devchain events` prints them."""
 
-    def __init__(self, network, names):
+    def __init__(self, network, names, pallets=("Tasks", "Stake")):
         self.names = names
-        self.process = network.start("events", "examples/devchain", "--node-url", network.node_url, "events", "Tasks", "Stake")
+        self.process = network.start("events", "examples/devchain", "--node-url", network.node_url, "events", *pallets)
         self.lock = threading.Lock()
         self.at, self.block, self.events = 0, 0, []
 
@@ -238,7 +238,7 @@ class Check:
         self.purses = Purses(network, self.names)
         self.purses.start()
         say("starting two coordinators and the honest miners")
-        together(*(lambda name=name: network.start_coordinator(COORDINATORS[name], None, "--max-wait", MAX_WAIT, name=name) for name in COORDINATORS))
+        together(*(lambda name=name: network.start_coordinator(COORDINATORS[name], None, "--max-wait", MAX_WAIT, "--batch-items", 1, name=name) for name in COORDINATORS))
         together(*(lambda name=name: self.start_honest(name) for name in HONEST), at_a_time=AT_A_TIME)
 
     def make_models(self):

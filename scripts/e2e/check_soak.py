@@ -50,7 +50,7 @@ def start(network):
         lambda: network.register("miner-client", "//Charlie//stash", "//Charlie", "1000000", "miner"),
         lambda: network.register_model("demo", model, "text-to-image", work_window=40),
     )
-    together(network.start_coordinator, lambda: network.start_miner("miner", "//Charlie", [model], "--slots", SLOTS))
+    together(lambda: network.start_coordinator("//Bob", None, "--batch-items", 1), lambda: network.start_miner("miner", "//Charlie", [model], "--slots", SLOTS))
     return network.processes["miner"]
 
 

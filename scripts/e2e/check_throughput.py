@@ -197,7 +197,7 @@ def start(network, args):
         lambda: network.register_model("demo", model, "text-to-image", work_window=WORK_WINDOW),
     )
     together(
-        lambda: network.start_coordinator("//Bob", None, "--max-wait", MAX_WAIT),
+        lambda: network.start_coordinator("//Bob", None, "--max-wait", MAX_WAIT, "--batch-items", 1),
         lambda: network.start_miner("measured", "//Charlie", [model], "--slots", args.slots, "--threads", args.threads),
         lambda: network.start_miner("other", "//Dave", [model], "--slots", 1, "--threads", 1),
     )

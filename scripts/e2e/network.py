@@ -418,7 +418,7 @@ class Network:
         with self.lock:
             return self.ports.setdefault(name, free_port(8080))
 
-    def start_coordinator(self, operator="//Bob", port=None, *extra, name="coordinator"):
+    def start_coordinator(self, operator="//Bob", port=None, *extra, name="coordinator", env=None):
         port = self.ports[name] = port or self.port_of(name)
         url = f"http://127.0.0.1:{port}"
         coordinator = self.start(
@@ -429,6 +429,7 @@ class Network:
             "--listen", f"127.0.0.1:{port}",
             "--data-dir", self.folder / name,
             *extra,
+            env=env,
         )  # fmt: skip
         wait_for(f"the {name}", lambda: coordinator.alive() and http(url + "/readyz")[0] == 200, 60)
         return coordinator

@@ -102,7 +102,8 @@ class Crashes(ChainTest):
             *(lambda name=name: cls.add_coordinator(name) for name in cls.COORDINATORS),
             *(lambda name=name: cls.add_miner(name) for name in cls.MINERS),
         )
-        start = lambda name, *extra: network.start_coordinator(cls.COORDINATORS[name], None, *extra, name=name)
+        # A task for each job: that jobs share tasks is tested elsewhere.
+        start = lambda name, *extra: network.start_coordinator(cls.COORDINATORS[name], None, "--batch-items", 1, *extra, name=name)
         together(
             lambda: start("coordinator"),
             lambda: start("killed"),
@@ -339,7 +340,7 @@ class Absences(ChainTest):
             lambda: network.register("miner-client", "//Charlie//stash", "//Charlie", "100000", "miner"),
             lambda: network.register_model("demo", MODEL, "text-to-image"),
         )
-        together(network.start_coordinator, lambda: network.start_miner("miner", "//Charlie", [MODEL]))
+        together(lambda: network.start_coordinator("//Bob", None, "--batch-items", 1), lambda: network.start_miner("miner", "//Charlie", [MODEL]))
         cls.app = network.application("coordinator")
 
     def test_1_a_node_killed_in_mid_task_costs_nothing(self):

@@ -32,7 +32,8 @@ class Job(NetworkTest):
             lambda: network.register_model("tiny", cls.tensor, "tensor", min_fee="0.25", by="//Eve", calibration=measured),
         )
         together(
-            network.start_coordinator,
+            # A task for each job: that jobs share tasks is tested elsewhere.
+            lambda: network.start_coordinator("//Bob", None, "--batch-items", 1),
             lambda: network.start_miner("small", "//Charlie", [MODEL, cls.tensor]),
             lambda: network.start_miner("large", "//Dave", [MODEL, cls.tensor]),
         )
